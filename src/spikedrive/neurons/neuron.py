@@ -1,0 +1,36 @@
+"""What every neuron is: a stateful module that declares what values leave it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from spikedrive.errors import ConfigError
+from spikedrive.ops.domain import Domain
+from spikedrive.state import Stateful
+
+
+class Neuron(Stateful):
+    """A `Stateful` whose output lies in a declared `domain`.
+
+    Shapes: x (T, B, ...) -> (T, B, ...).
+    """
+
+    @property
+    @abstractmethod
+    def domain(self) -> Domain:
+        """The values that leave the neuron."""
+
+
+def check_number(owner: str, name: str, value: float, *, above: float | None = None, low: float | None = None,
+                 high: float | None = None) -> None:  # fmt: skip
+    """Raise ConfigError unless above < value and low <= value <= high."""
+    # written so that NaN fails too
+    accepted = (above is None or value > above) and (low is None or value >= low) and (high is None or value <= high)
+    if accepted and value == value:
+        return
+    bounds = " and ".join(
+        text for text, bound in ((f"above {above:g}" if above is not None else "", above),
+                                 (f"at least {low:g}" if low is not None else "", low),
+                                 (f"at most {high:g}" if high is not None else "", high)) if bound is not None
+    )  # fmt: skip
+    raise ConfigError(f"{owner} got {name}={value}; it takes a number {bounds}. Change {name}.")

@@ -1,0 +1,47 @@
+"""What every test shares: determinism, the golden folder, and annotations that are executed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+hook = install_import_hook(["spikedrive.ops", "spikedrive.neurons"], "typecheck.checker")
+
+import torch  # noqa: E402
+
+STRICT = os.environ.get("SPIKEDRIVE_STRICT") == "1"
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Path]:
+    """The folder of one golden data set; skips, or fails under SPIKEDRIVE_STRICT=1, where it is absent."""
+
+    def folder(name: str) -> Path:
+        path = GOLDEN / name
+        if not path.is_dir():
+            reason = f"golden data {name!r} is not at {path}"
+            pytest.fail(reason) if STRICT else pytest.skip(reason)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[bool, str], None]:
+    """`require(found, what)`: skip where something optional is absent, fail under SPIKEDRIVE_STRICT=1."""
+
+    def check(found: bool, what: str) -> None:
+        if not found:
+            pytest.fail(f"{what} is missing") if STRICT else pytest.skip(f"{what} is missing")
+
+    return check
