@@ -1,0 +1,91 @@
+# Every target makes its own environment: `make demo` works in a fresh clone with Python 3.11+ and nothing else.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help demo test test-all check lint types layers sizes doctest docs wheel bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PACKAGING := pyproject.toml constraints.txt
+
+# two workers with one thread each are quicker on two cores than one worker with two threads
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+help:
+	@printf '%s\n' \
+	  'make demo      train, audit, compile, verify and report on the bundled images (runs/demo/report.html)' \
+	  'make test      the tests that everybody runs' \
+	  'make test-all  those, and the full-size ones that take many minutes' \
+	  'make check     lint, types, layers, sizes, doctests, documentation, wheel' \
+	  'make docs      the documentation in site/' \
+	  'make wheel     build the wheel and try it in an environment of its own' \
+	  'make bench     measure, and write benchmarks/results/*.csv'
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; name a newer one, as in: make demo PYTHON=python3.12" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first and pinned: an unpinned one would bring gigabytes of CUDA packages
+$(VENV)/.torch: $(VENV)/.made constraints.txt
+	$(PIP) torch
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.torch $(PACKAGING)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.torch $(PACKAGING)
+	$(PIP) -e '.[test]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.dev: $(VENV)/.torch $(PACKAGING)
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.core $(VENV)/.test
+
+# an interrupted demo goes on where it stopped; a finished one is run anew
+demo: $(VENV)/.core
+	$(BIN)/spikedrive demo $(if $(wildcard runs/demo/demo.json),--fresh)
+
+test: $(VENV)/.test
+	$(PYTEST)
+
+test-all: $(VENV)/.dev
+	$(PYTEST) -m ''
+
+check: lint types layers sizes doctest docs wheel
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
+	$(BIN)/pyright
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+sizes: $(VENV)/.dev
+	$(BIN)/python tools/check_sizes.py
+
+doctest: $(VENV)/.dev
+	$(BIN)/python -m pytest --doctest-modules src -q
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m pytest -q -m '' tests/house/test_examples.py
+
+wheel: $(VENV)/.dev
+	$(BIN)/python tools/try_wheel.py
+
+# no speed is printed while the tests are red
+bench: test
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis

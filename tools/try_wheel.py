@@ -1,0 +1,102 @@
+"""Build the wheel and use it as a stranger would: outside the clone, with and without a compiler, with numpy alone.
+
+Usage: python tools/try_wheel.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MAKE_PROGRAM = """
+import numpy, torch, spikedrive as sd
+torch.manual_seed(0)
+model = sd.create_model("meta_spikeformer_nano").eval()
+names = [f"class {i}" for i in range(10)]
+program = sd.compile(model, torch.zeros(1, 1, 28, 28), mean=[0.5], std=[0.25], class_names=names)
+program.save("tiny.sdx")
+images = numpy.random.default_rng(0).integers(0, 256, (2, 1, 28, 28), dtype=numpy.uint8)
+numpy.save("images.npy", images)
+numpy.save("logits.npy", program.run(images).logits_int)
+"""
+
+RUN_PROGRAM = """
+import sys, numpy
+from spikedrive.engine import runtime
+logits = runtime.load("tiny.sdx").run(numpy.load("images.npy")).logits_int
+assert (logits == numpy.load("logits.npy")).all(), "the installed runtime gives other integers"
+assert "torch" not in sys.modules, "the runtime imported torch"
+"""
+
+
+def main() -> None:
+    """Build, install twice, try; any failure ends with a traceback and a non-zero exit code."""
+    start = time.monotonic()
+    # a wheel left by an earlier version would be installed in place of this one
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(ROOT / "dist"), str(ROOT))
+    (wheel,) = (ROOT / "dist").glob("*.whl")
+    check_contents(wheel)
+    with tempfile.TemporaryDirectory() as folder:
+        there = Path(folder)
+        full = environment(there / "full")
+        install(full, "-c", str(ROOT / "constraints.txt"), str(wheel))
+        run(full, "-c", MAKE_PROGRAM, cwd=there)
+        for path in (os.environ["PATH"], str(full.parent)):
+            doctor = json.loads(run(full, "-m", "spikedrive", "doctor", "--json", cwd=there, PATH=path))
+            print(f"with PATH={path[:60]}: compiler {doctor['compiler']}; native kernels: {doctor['native kernels']}")
+            run(full, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", cwd=there, PATH=path)
+        assert doctor["compiler"] == "none found", "the second PATH still holds a compiler"
+
+        # the runtime's promise: numpy is all it needs (typer reads the command line)
+        bare = environment(there / "bare")
+        install(bare, "--no-deps", str(wheel), PATH=str(bare.parent))
+        install(bare, "numpy", "typer", PATH=str(bare.parent))
+        run(bare, "-c", RUN_PROGRAM, cwd=there, PATH=str(bare.parent))
+        answers = json.loads(run(bare, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", "--json", cwd=there))
+        assert len(answers) == 2, f"infer answered for {len(answers)} of 2 images"
+    print(f"wheel: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, works; {time.monotonic() - start:.0f} s")
+
+
+def check_contents(wheel: Path) -> None:
+    """The files that a wheel without them would miss only at a user's."""
+    names = zipfile.ZipFile(wheel).namelist()
+    for wanted in ("spikedrive/py.typed", "spikedrive/data/bundled/", "LICENSE", "NOTICE", "entry_points.txt"):
+        assert any(wanted in name for name in names), f"{wheel.name} lacks {wanted}"
+    strange = [n for n in names if not n.startswith(("spikedrive/", "spikedrive-"))]
+    assert not strange, f"{wheel.name} would install {strange[0]} beside the package"
+
+
+def environment(folder: Path) -> Path:
+    """A new virtual environment's python."""
+    venv.create(folder, with_pip=True)
+    return folder / "bin" / "python"
+
+
+def install(python: Path, *what: str, **variables: str) -> None:
+    """Install with nothing but binary wheels, which is what a machine without a compiler can do."""
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", *what,
+        **variables)  # fmt: skip
+
+
+def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
+    """Run a command and give its output; its words are shown where it fails."""
+    variables = {**os.environ, "PYTHONWARNINGS": "", **variables}
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env=variables, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))[:200]}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
