@@ -1,0 +1,1 @@
+"""The audit: which multiplications a model is left with, and why."""

@@ -1,0 +1,410 @@
+"""A model as a flat list of operations, each with its module, file and line.
+
+`trace` exports the eval-mode model with `torch.export` and keeps the operations at the level that
+people write (`aten.conv2d.default`, `aten.batch_norm.default`, `spikedrive.lif_scan.default`).
+What depends on parameters alone is evaluated here, once.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
+
+import spikedrive
+from spikedrive.errors import AuditError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An argument that is the (first) output of another node."""
+
+    name: str
+
+
+class Batched(int):
+    """A size that grows with the batch: the value for one sample, `.at(batch)` for more.
+
+    >>> size = Batched.affine(slope=4, offset=0)
+    >>> int(size), size.at(8)
+    (4, 32)
+    """
+
+    slope: int
+    offset: int
+
+    @classmethod
+    def affine(cls, slope: int, offset: int) -> Batched:
+        """slope * batch + offset."""
+        size = cls(slope + offset)
+        size.slope, size.offset = slope, offset
+        return size
+
+    def at(self, batch: int) -> int:
+        """The size for that many samples."""
+        return self.slope * batch + self.offset
+
+
+@dataclass
+class Node:
+    """One operation.
+
+    `op` is "input", "constant", "getitem" or the operation's overload name; `shapes` and `dtypes` hold
+    one entry an output. A constant's `target` is its path in the model ("stem.conv.weight"), or empty
+    for one computed from others. `users` are the names of the nodes that read it.
+    """
+
+    name: str
+    op: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    module: str = ""
+    file: str = ""
+    line: int = 0
+    shapes: tuple[Shape, ...] = ()
+    dtypes: tuple[torch.dtype, ...] = ()
+    users: tuple[str, ...] = ()
+    target: str = ""
+    function: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the first output."""
+        return self.shapes[0] if self.shapes else ()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The element type of the first output."""
+        return self.dtypes[0]
+
+    @property
+    def refs(self) -> list[str]:
+        """The names of the nodes that this one reads, in order of its arguments."""
+        return [leaf.name for leaf in _leaves((self.args, self.kwargs)) if isinstance(leaf, Ref)]
+
+    @property
+    def where(self) -> str:
+        """`module 'blocks.0.conv' (file.py:12)`, for messages."""
+        return f"module {self.module or '(the model itself)'!r} ({self.file or 'unknown file'}:{self.line})"
+
+
+@dataclass
+class Graph:
+    """The operations of a model in the order they run.
+
+    Shapes are those of `batch` samples: one where the exported graph takes any batch (`dynamic`), else
+    the example's. Sizes that grow with the batch are `Batched`. `constants` holds the value of every
+    node of op "constant" by node name; they share memory with the model.
+    """
+
+    nodes: list[Node]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constants: dict[str, Tensor]
+    batch: int
+    dynamic: bool
+    batch_axis: int
+
+    def __post_init__(self) -> None:
+        self._by_name = {node.name: node for node in self.nodes}
+
+    def __getitem__(self, name: str) -> Node:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def digest(self) -> str:
+        """The SHA-256 of operations, arguments, shapes and constants; names, files and lines left out."""
+        place = {node.name: i for i, node in enumerate(self.nodes)}
+        sha = hashlib.sha256()
+        for node in self.nodes:
+            arguments = pytree.tree_map_only(
+                Ref, lambda r: f"%{place[r.name]}", (node.args, node.kwargs), is_leaf=_is_ref
+            )
+            shapes = [tuple(map(int, shape)) for shape in node.shapes]
+            sha.update(f"{node.op}{arguments}{shapes}{node.dtypes}\n".encode())
+            if node.op == "constant":
+                value = self.constants[node.name].detach().cpu().contiguous()
+                sha.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+        sha.update(str([place[name] for name in self.outputs]).encode())
+        return sha.hexdigest()
+
+
+def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, batch_axis: int | None = None) -> Graph:
+    """The graph of `model` in eval mode on inputs like `example`; the model itself is not changed.
+
+    The batch may have any size where the model allows it. `batch_axis` is 0 for static inputs
+    (B, ...) and 1 for sequences (T, B, ...); a model's card says which, so it is needed for models
+    without a card only.
+
+    Raises: AuditError naming the line that cannot be exported; ShapeError for an example without a batch.
+    """
+    examples = tuple(example) if isinstance(example, (tuple, list)) else (example,)
+    axis = _batch_axis(model) if batch_axis is None else batch_axis
+    for x in examples:
+        if x.dim() <= axis or x.shape[axis] < 1:
+            raise ShapeError(
+                f"trace got an example of shape {tuple(x.shape)}, which has no sample along axis {axis}; it takes "
+                "(B, ...) for static inputs and (T, B, ...) for sequences. Add the batch axis."
+            )
+    with torch.no_grad():
+        program = _functional(_export(_quiet_copy(model), examples, axis))
+    dynamic = _takes_any_batch(program, axis)
+    if not dynamic and examples[0].shape[axis] == 1:
+        # the second sample was ours; a model of one fixed batch size gets the size that it was given
+        with torch.no_grad():
+            program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=False))
+    batch = 1 if dynamic else examples[0].shape[axis]
+    return _folded(_convert(program, batch, dynamic, axis))
+
+
+def evaluate(node: Node, values: dict[str, Any], batch: int = 1) -> Any:
+    """What `node` computes from the `values` of the nodes it reads, for `batch` samples."""
+
+    def real(leaf: Any) -> Any:
+        if isinstance(leaf, Ref):
+            return values[leaf.name]
+        return leaf.at(batch) if isinstance(leaf, Batched) else leaf
+
+    args, kwargs = pytree.tree_map(real, (node.args, node.kwargs), is_leaf=_is_ref)
+    if node.op == "getitem":
+        return args[0][args[1]]
+    assert node.function is not None, node
+    return node.function(*args, **kwargs)
+
+
+def _batch_axis(model: nn.Module) -> int:
+    return 1 if getattr(getattr(model, "card", None), "input", "image") == "frames" else 0
+
+
+def _quiet_copy(model: nn.Module) -> nn.Module:
+    """An eval-mode copy of the structure that shares every tensor."""
+    memo: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, memo).eval()
+
+
+def _export(
+    model: nn.Module, examples: tuple[Tensor, ...], axis: int, *, dynamic: bool = True
+) -> ExportedProgram:
+    shapes = None
+    if dynamic:
+        # a size of one would be taken for a constant
+        examples = tuple(torch.cat([x, x], axis) if x.shape[axis] == 1 else x for x in examples)
+        shapes = tuple({axis: Dim.AUTO} for _ in examples)
+        if _takes_star(model):
+            shapes = (shapes,)
+    try:
+        return torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
+    except Exception as error:
+        raise AuditError(
+            f"{type(model).__name__} cannot be exported: {_culprit(error)} "
+            f"({type(error).__name__}: {_first_line(error)}). The audit takes models whose control flow does not "
+            "depend on tensor values. Rewrite that line with tensor operations (torch.where, masks) and audit again."
+        ) from error
+
+
+def _takes_star(model: nn.Module) -> bool:
+    code = getattr(model.forward, "__code__", None)
+    return bool(code is not None and code.co_flags & 0x04)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]
+
+
+def _culprit(error: BaseException) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_model_file(f.filename)]
+    if not frames:
+        return "no line of the model is named"
+    return f"{frames[-1].filename}:{frames[-1].lineno}, `{(frames[-1].line or '').strip()}`"
+
+
+_TORCH = str(Path(torch.__file__).parent)
+_OURS = Path(spikedrive.__file__).parent
+# these call a model's code rather than being it
+_PLUMBING = {str(_OURS / name) for name in ("state.py", "ops/fold.py")} | {__file__}
+
+
+def _is_model_file(path: str) -> bool:
+    return not path.startswith((_TORCH, "<", "torch/")) and path not in _PLUMBING
+
+
+def _functional(program: ExportedProgram) -> ExportedProgram:
+    """The same program without in-place operations."""
+    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    if not any(isinstance(t, torch._ops.OpOverload) and t._schema.is_mutable for t in targets):
+        return program
+    with warnings.catch_warnings():
+        # torch 2.13 warns about its own use of LeafSpec
+        warnings.simplefilter("ignore", FutureWarning)
+        return program.run_decompositions({})
+
+
+def _takes_any_batch(program: ExportedProgram, axis: int) -> bool:
+    names = set(program.graph_signature.user_inputs)
+    first = next(node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
+    size = first.meta["val"].shape[axis]
+    return isinstance(size, torch.SymInt) and bool(size.node.expr.free_symbols)
+
+
+def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> Graph:
+    signature = program.graph_signature
+    paths = {**signature.inputs_to_parameters, **signature.inputs_to_buffers,
+             **signature.inputs_to_lifted_tensor_constants}  # fmt: skip
+    nodes: list[Node] = []
+    constants: dict[str, Tensor] = {}
+    inputs: list[str] = []
+    outputs: tuple[str, ...] = ()
+    whole = {node.name for node in program.graph.nodes if node.target is _FUNCTIONAL_BATCH_NORM}
+    for source in program.graph.nodes:
+        if source.op == "output":
+            results = source.args[0][len(source.args[0]) - len(signature.user_outputs) :]
+            outputs = tuple(n.name for n in results if isinstance(n, fx.Node))
+        elif source.op == "placeholder" and source.name in paths:
+            path = paths[source.name]
+            value = program.state_dict[path] if path in program.state_dict else program.constants[path]
+            constants[source.name] = value.detach()
+            nodes.append(_described(Node(source.name, "constant", target=path), source))
+        elif source.op == "placeholder":
+            inputs.append(source.name)
+            nodes.append(_described(Node(source.name, "input"), source))
+        elif _holds_tensors(source):
+            nodes.append(_described(_call(source), source))
+    for node in nodes:
+        # its users read the first of three outputs; now there is one
+        if node.op == "getitem" and node.args[0].name in whole:
+            node.op, node.args, node.function = (
+                "aten.alias.default",
+                node.args[:1],
+                torch.ops.aten.alias.default,
+            )
+    return Graph(nodes, tuple(inputs), outputs, constants, batch, dynamic, axis)
+
+
+_FUNCTIONAL_BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
+
+
+def _holds_tensors(source: fx.Node) -> bool:
+    """Not so for sizes, which are written into the arguments, and for assertions about them."""
+    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(source.meta.get("val"))) or (
+        isinstance(source.target, torch._ops.HigherOrderOperator)
+    )
+
+
+def _call(source: fx.Node) -> Node:
+    args, kwargs = fx.node.map_aggregate((source.args, source.kwargs), lambda leaf: _argument(leaf, source))  # type: ignore[misc]
+    target: Any = source.target
+    if getattr(target, "__name__", "") == "getitem":
+        return Node(source.name, "getitem", tuple(args), dict(kwargs))
+    if target is _FUNCTIONAL_BATCH_NORM:
+        # what becomes of a batch_norm when a program is made free of in-place operations
+        target, args, kwargs = torch.ops.aten.batch_norm.default, (*args[:5], False, *args[5:], False), {}
+    return Node(source.name, str(target), tuple(args), dict(kwargs), function=target)
+
+
+def _argument(leaf: Any, owner: fx.Node) -> Any:
+    if not isinstance(leaf, fx.Node):
+        return leaf
+    value = leaf.meta.get("val")
+    return Ref(leaf.name) if value is None or not _is_number(value) else _size(value, owner)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, bool, torch.SymInt, torch.SymFloat, torch.SymBool))
+
+
+def _size(value: Any, owner: fx.Node) -> Any:
+    """A size as a plain number, or `Batched` where it follows the batch."""
+    if not isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        return value
+    expression = value.node.expr
+    symbols = sorted(expression.free_symbols, key=str)
+    if not symbols:
+        return int(expression) if isinstance(value, torch.SymInt) else float(expression)
+    at = [expression.subs(dict.fromkeys(symbols, batch)) for batch in (1, 2, 3)]
+    if (
+        not isinstance(value, torch.SymInt)
+        or any(str(s)[0] == "u" for s in symbols)
+        or at[2] - at[1] != at[1] - at[0]
+    ):
+        described = _described(Node(owner.name, str(owner.target)), owner, sizes=False)
+        raise AuditError(
+            f"{described.op} in {described.where} has the size {expression}, which depends on the data or grows faster "
+            "than the batch; the audit counts per sample. Use sizes that are fixed or proportional to the batch."
+        )
+    return Batched.affine(int(at[1] - at[0]), int(2 * at[0] - at[1]))
+
+
+def _described(node: Node, source: fx.Node, *, sizes: bool = True) -> Node:
+    stack = list((source.meta.get("nn_module_stack") or {}).values())
+    # a module called twice shows as path@1
+    node.module = re.sub(r"@\d+", "", stack[-1][0]) if stack else ""
+    for file, line in re.findall(r'File "([^"]+)", line (\d+)', source.meta.get("stack_trace") or ""):
+        if _is_model_file(file):
+            node.file, node.line = file, int(line)
+    if sizes:
+        tensors = [leaf for leaf in pytree.tree_leaves(source.meta.get("val")) if isinstance(leaf, Tensor)]
+        node.shapes = tuple(tuple(_size(size, source) for size in t.shape) for t in tensors)
+        node.dtypes = tuple(t.dtype for t in tensors)
+    return node
+
+
+def _is_ref(leaf: Any) -> bool:
+    return isinstance(leaf, Ref)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    return pytree.tree_leaves(tree, is_leaf=_is_ref)
+
+
+def _folded(graph: Graph) -> Graph:
+    """The graph with everything that depends on constants alone evaluated, and dead nodes gone."""
+    for node in graph.nodes:
+        if (
+            node.op in ("input", "constant", "getitem")
+            or node.function is None
+            or not _is_pure(node.function)
+        ):
+            foldable = node.op == "getitem" and node.args[0].name in graph.constants
+        else:
+            foldable = all(name in graph.constants for name in node.refs) and not _follows_batch(node)
+        if foldable:
+            with torch.no_grad():
+                graph.constants[node.name] = evaluate(node, graph.constants)
+            node.op, node.args, node.kwargs, node.function = "constant", (), {}, None
+    needed: set[str] = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.refs)
+    kept = [node for node in graph.nodes if node.name in needed or node.op == "input"]
+    readers: dict[str, list[str]] = {node.name: [] for node in kept}
+    for node in kept:
+        for name in dict.fromkeys(node.refs):
+            readers[name].append(node.name)
+    for node in kept:
+        node.users = tuple(readers[node.name])
+    constants = {node.name: graph.constants[node.name] for node in kept if node.op == "constant"}
+    return Graph(kept, graph.inputs, graph.outputs, constants, graph.batch, graph.dynamic, graph.batch_axis)
+
+
+def _is_pure(function: Callable[..., Any]) -> bool:
+    tags = getattr(function, "tags", ())
+    return isinstance(function, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded not in tags
+
+
+def _follows_batch(node: Node) -> bool:
+    return any(isinstance(leaf, Batched) for leaf in _leaves((node.args, node.kwargs)))
