@@ -1,0 +1,175 @@
+"""Convolutions: with BatchNorm, re-parameterised, and separable."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spikedrive.blocks.linear import LinearChain, batch_norm_map, conv_with_bias, fold_batch_norm
+from spikedrive.blocks.neuron import NeuronLike, make_neuron
+from spikedrive.errors import ConfigError
+from spikedrive.ops.fold import over_time
+
+
+class ConvBN(LinearChain):
+    """A convolution and its BatchNorm.
+
+    *Shapes*: x (N, C, H, W) -> (N, C', H', W').
+    *Multiplies*: none where x are integers of a neuron; BatchNorm folds into the weight, exactly (`fused`).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_odd("ConvBN", kernel_size)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=bias
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """bn(conv(x))."""
+        return self.bn(self.conv(x))
+
+    def fused(self, *, dense_separable: bool) -> nn.Conv2d:
+        """One convolution with a bias."""
+        return conv_with_bias(*fold_batch_norm(self.conv.weight, self.conv.bias, self.bn), self.conv)
+
+
+class RepConv(LinearChain):
+    """A k x k convolution that trains as 1x1, depthwise k x k and 1x1 with BatchNorms.
+
+    *Equation*: bn2(W2 D pad(bn1(W1 x))), then `outer_bn` where asked; D is depthwise and `pad` writes what bn1
+    gives for a zero input, p = beta - mean gamma / sqrt(var + eps), so that zero padding of x is the same.
+    Computed as D pad0(bn1(W1 x) - p) + p sum(D), which needs no second pass over the map.
+
+    *Shapes*: x (N, C, H, W) -> (N, C', H, W).
+    *Multiplies*: real values between its three convolutions; none once `fused` into one k x k convolution, exactly.
+    *Source*: Spike-driven Transformer V2 (arXiv 2404.03663), BNAndPadLayer and RepConv of its code. p is a
+    constant in the backward pass and uses running statistics in training too; **we differ** there in using the
+    statistics as they stood before the batch, the original those after it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, *, outer_bn: bool = True) -> None:
+        super().__init__()
+        _check_odd("RepConv", kernel_size)
+        self.reduce = nn.Conv2d(in_channels, in_channels, 1, bias=False)
+        self.pad_bn = nn.BatchNorm2d(in_channels)
+        self.depthwise = nn.Conv2d(
+            in_channels, in_channels, kernel_size, padding=kernel_size // 2, groups=in_channels, bias=False
+        )
+        self.expand = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.outer_bn = nn.BatchNorm2d(out_channels) if outer_bn else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The chain, trainable."""
+        bn, depthwise = self.pad_bn, self.depthwise
+        assert bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
+        with torch.no_grad():
+            pad = bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)
+            if bn.training:
+                bn.num_batches_tracked.add_(1)
+        x = F.batch_norm(
+            self.reduce(x), bn.running_mean, bn.running_var, bn.weight, bn.bias - pad, bn.training, bn.momentum or 0.0,
+            bn.eps,
+        )  # fmt: skip
+        x = F.conv2d(
+            x, depthwise.weight, pad * depthwise.weight.sum((1, 2, 3)), padding=depthwise.padding,
+            groups=depthwise.groups,
+        )  # fmt: skip
+        return self.outer_bn(self.bn(self.expand(x)))
+
+    def fused(self, *, dense_separable: bool) -> nn.Conv2d:
+        """One dense k x k convolution with a bias and zero padding."""
+        gain, shift = batch_norm_map(self.pad_bn)
+        first, depthwise = self.reduce.weight.double()[:, :, 0, 0], self.depthwise.weight.double()[:, 0]
+        last = self.expand.weight.double()[:, :, 0, 0]
+        weight = torch.einsum("oc,cyx,ci->oiyx", last, depthwise, gain[:, None] * first)
+        bias = last @ (depthwise.sum((1, 2)) * shift)
+        weight, bias = fold_batch_norm(weight, bias, self.bn)
+        if isinstance(self.outer_bn, nn.BatchNorm2d):
+            weight, bias = fold_batch_norm(weight, bias, self.outer_bn)
+        return conv_with_bias(weight, bias, self.depthwise)
+
+
+class DepthwisePointwise(LinearChain):
+    """A depthwise convolution and a 1x1 convolution with BatchNorm, and no neuron between them.
+
+    *Shapes*: x (N, C, H, W) -> (N, C', H, W).
+    *Multiplies*: the 1x1 convolution meets real values. `fused(dense_separable=True)` gives one dense k x k
+    convolution, exactly, which meets only spikes.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        _check_odd("DepthwisePointwise", kernel_size)
+        self.depthwise = nn.Conv2d(
+            in_channels, in_channels, kernel_size, padding=kernel_size // 2, groups=in_channels, bias=False
+        )
+        self.pointwise = ConvBN(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """pointwise(depthwise(x))."""
+        return self.pointwise(self.depthwise(x))
+
+    def fused(self, *, dense_separable: bool) -> nn.Module:
+        """Two convolutions, or one dense one."""
+        pointwise = self.pointwise.fused(dense_separable=dense_separable)
+        if not dense_separable:
+            return nn.Sequential(self.depthwise, pointwise)
+        assert pointwise.bias is not None
+        weight = torch.einsum(
+            "oc,cyx->ocyx", pointwise.weight.double()[:, :, 0, 0], self.depthwise.weight.double()[:, 0]
+        )
+        return conv_with_bias(weight, pointwise.bias, self.depthwise)
+
+
+class SepConv(nn.Module):
+    """An inverted separable convolution on spikes: the branch of a membrane shortcut.
+
+    neuron, 1x1 C -> rC, BN, neuron, depthwise k x k, [BN, neuron,] 1x1 rC -> C, BN.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
+    *Multiplies*: none with `spiking=True`. As released (`spiking=False`, no neuron after the depthwise
+    convolution) the last 1x1 meets real values, until `fuse(model, dense_separable=True)`.
+    *Source*: Spike-driven Transformer V2 (`spiking=False`, k = 7, r = 2); V3's base has the third neuron.
+    """
+
+    def __init__(
+        self, channels: int, *, kernel_size: int = 7, ratio: float = 2, neuron: NeuronLike = "LIF", spiking: bool = False
+    ) -> None:
+        super().__init__()
+        hidden = int(channels * ratio)
+        self.in_neuron = make_neuron(neuron)
+        self.expand = ConvBN(channels, hidden)
+        self.mid_neuron = make_neuron(neuron)
+        if spiking:
+            self.mix: LinearChain = ConvBN(hidden, hidden, kernel_size, groups=hidden)
+            self.out_neuron = make_neuron(neuron)
+            self.reduce = ConvBN(hidden, channels)
+        else:
+            self.mix = DepthwisePointwise(hidden, channels, kernel_size)
+        self.spiking = spiking
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branch, without its shortcut."""
+        x = over_time(self.expand, self.in_neuron(x))
+        x = over_time(self.mix, self.mid_neuron(x))
+        return over_time(self.reduce, self.out_neuron(x)) if self.spiking else x
+
+
+def _check_odd(owner: str, kernel_size: int) -> None:
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ConfigError(
+            f"{owner} got kernel_size={kernel_size}; it takes an odd number, so that the map keeps its size. Use 3."
+        )

@@ -1,0 +1,78 @@
+"""From pixels to tokens, and from one resolution to the next."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spikedrive.blocks.conv import ConvBN
+from spikedrive.blocks.neuron import NeuronLike, make_neuron
+from spikedrive.errors import ConfigError
+from spikedrive.ops.fold import over_time
+
+
+class Downsample(nn.Module):
+    """[neuron,] convolution with a stride, BN.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C', ceil(H / stride), ceil(W / stride)).
+    *Multiplies*: none behind a neuron; with `neuron=None` it is the analog first layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 2,
+        bias: bool = True,
+        neuron: NeuronLike | None = "LIF",
+    ) -> None:
+        super().__init__()
+        self.neuron = nn.Identity() if neuron is None else make_neuron(neuron)
+        self.project = ConvBN(in_channels, out_channels, kernel_size, stride=stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Potentials at the lower resolution."""
+        return over_time(self.project, self.neuron(x))
+
+
+class PatchStem(nn.Module):
+    """Four 3 x 3 convolutions with neurons and max-pools, and a position branch with a membrane shortcut.
+
+    `pooling` holds one digit for each of the four stages; 1 halves the resolution (3 x 3 maximum, stride 2), after
+    the neuron in the first three stages and before it in the last.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, width, H', W'), H' = H / 2^(number of ones).
+    *Multiplies*: the first convolution meets pixels and is the analog one; a maximum is a comparison.
+    *Raises*: ConfigError for a width that 8 does not divide, or other `pooling`.
+    *Source*: Spike-driven Transformer (arXiv 2307.01694), MS_SPS of its code, without its unused rpe_lif.
+    """
+
+    def __init__(self, in_channels: int, width: int, *, pooling: str = "1111", neuron: NeuronLike = "LIF") -> None:
+        super().__init__()
+        if width < 8 or width % 8:
+            raise ConfigError(f"PatchStem got width={width}; it takes a multiple of 8. Use {max(8, width // 8 * 8)}.")
+        if len(pooling) != 4 or set(pooling) - {"0", "1"}:
+            raise ConfigError(f"PatchStem got pooling={pooling!r}; it takes four digits 0 or 1. Use '1111' for 224 x 224.")
+        widths = (in_channels, width // 8, width // 4, width // 2, width)
+        self.pooling = pooling
+        self.convs = nn.ModuleList(ConvBN(a, b, 3) for a, b in zip(widths, widths[1:], strict=False))
+        self.neurons = nn.ModuleList(make_neuron(neuron) for _ in range(4))
+        self.position = ConvBN(width, width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Membrane potentials of the tokens."""
+        for stage in range(3):
+            x = self.neurons[stage](over_time(self.convs[stage], x))
+            x = self._halve(x) if self.pooling[stage] == "1" else x
+        x = over_time(self.convs[3], x)
+        x = self._halve(x) if self.pooling[3] == "1" else x
+        return x + over_time(self.position, self.neurons[3](x))
+
+    def _halve(self, x: Tensor) -> Tensor:
+        return over_time(lambda y: F.max_pool2d(y, 3, 2, 1), x)
+
+    def extra_repr(self) -> str:
+        """The arguments, for print(model)."""
+        return f"pooling={self.pooling}"

@@ -1,0 +1,84 @@
+"""Linear chains: what stands between two neurons, and its exact form as one layer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearChain(nn.Module):
+    """Layers without a neuron between them; in eval mode the whole is one linear map.
+
+    `fuse` replaces each chain by what `fused` gives.
+    """
+
+    @abstractmethod
+    def fused(self, *, dense_separable: bool) -> nn.Module:
+        """The same map in eval mode, as convolutions or linear layers with a bias and without BatchNorm."""
+
+
+def fold_batch_norm(weight: Tensor, bias: Tensor | None, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of `bn(layer(x))` as one layer, in fp64.
+
+    *Equation*: W' = g W, b' = g (b - mean) + beta, with g = gamma / sqrt(var + eps).
+    *Shapes*: weight (out, ...), bias (out,) -> the same.
+    """
+    gain, shift = batch_norm_map(bn)
+    bias = torch.zeros_like(shift) if bias is None else bias.double()
+    return weight.double() * gain.view(-1, *[1] * (weight.dim() - 1)), bias * gain + shift
+
+
+def batch_norm_map(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """(gain, shift) with bn(x) = gain x + shift in eval mode, in fp64.
+
+    *Shapes*: (C,), (C,).
+    """
+    assert bn.running_mean is not None and bn.running_var is not None  # every chain here tracks them
+    gain = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
+    return gain, bn.bias.double() - bn.running_mean.double() * gain
+
+
+def conv_with_bias(weight: Tensor, bias: Tensor, like: nn.Conv2d, *, padding: int | None = None) -> nn.Conv2d:
+    """An `nn.Conv2d` of `weight` (out, in / groups, k, k) and `bias` (out,) with the geometry and dtype of `like`.
+
+    A weight as wide as the input makes the convolution dense, whatever the groups of `like`.
+    """
+    out_channels, width, size, _ = weight.shape
+    groups = like.groups if width * like.groups == like.in_channels else 1
+    conv = nn.Conv2d(
+        width * groups, out_channels, size, like.stride, like.padding if padding is None else padding,
+        groups=groups, device=like.weight.device, dtype=like.weight.dtype,
+    )  # fmt: skip
+    with torch.no_grad():
+        conv.weight.copy_(weight)
+        if conv.bias is not None:
+            conv.bias.copy_(bias)
+    return conv
+
+
+class DistilledLinear(LinearChain):
+    """Two linear heads on the same spikes: the labels' and the teacher's.
+
+    *Shapes*: x (T, B, C) -> in training ((T, B, K), (T, B, K)), in eval their mean (T, B, K).
+    *Multiplies*: the mean's factor 1/2 is a power of two; `fused` folds it into the weight.
+    """
+
+    def __init__(self, in_features: int, classes: int) -> None:
+        super().__init__()
+        self.label = nn.Linear(in_features, classes)
+        self.teacher = nn.Linear(in_features, classes)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Both answers while training, their mean otherwise."""
+        label, teacher = self.label(x), self.teacher(x)
+        return (label, teacher) if self.training else (label + teacher) * 0.5
+
+    def fused(self, *, dense_separable: bool) -> nn.Linear:
+        """One linear layer with the mean of both."""
+        one = nn.Linear(self.label.in_features, self.label.out_features).to(self.label.weight)
+        with torch.no_grad():
+            one.weight.copy_((self.label.weight.double() + self.teacher.weight.double()) / 2)
+            one.bias.copy_((self.label.bias.double() + self.teacher.bias.double()) / 2)
+        return one

@@ -1,0 +1,138 @@
+"""What every model is: its card, and a module with its arguments, its neurons by path and a feature pyramid."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from spikedrive.encoders import Direct
+from spikedrive.errors import ConfigError, DtypeError, ShapeError, unknown_name
+from spikedrive.neurons import Neuron
+from spikedrive.neurons.neuron import check_number
+
+InputKind = Literal["image", "frames"]
+Verdict = Literal["additive", "gated-additive", "hybrid"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One registered model with its default arguments.
+
+    *Shapes*: `input` "image" takes (B, C, H, W); "frames" takes (T, B, C, H, W).
+    *Units*: `steps` is T, `levels` is D (the largest integer a hidden neuron emits), `params` count tensors' elements.
+    """
+
+    name: str
+    """Registered name, `family_size`."""
+    family: str
+    """Name of the file in `models/`."""
+    input_size: tuple[int, int, int]
+    """(C, H, W) that the published or measured figures belong to."""
+    classes: int
+    """Number of logits K."""
+    params: int
+    """Trainable parameters without dead ones."""
+    params_released: int | None = None
+    """Trainable parameters as released, dead ones included; None where nothing was released."""
+    task: str = "classify"
+    modality: str = "image"
+    input: InputKind = "image"
+    steps: int = 1
+    levels: int = 1
+    paper: str = ""
+    """arXiv id."""
+    published: Mapping[str, float | str] = field(default_factory=dict)
+    """Figures that others published and nobody measured here; `source` says where they stand."""
+    verdict_released: Verdict | None = None
+    """What the audit says of the model as it trains."""
+    verdict_repaired: Verdict | None = None
+    """What the audit says of `fuse(model, dense_separable=True)`."""
+    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tag to url, sha256, licence and measured figures."""
+    licence: str = "Apache-2.0"
+    """Licence of the original code, or of this one where there is none."""
+    recipe: str | None = None
+    measured: Mapping[str, float | str] = field(default_factory=dict)
+    """Figures that a command of this repository measured."""
+
+
+class SpikingModel(nn.Module):
+    """A network from pictures to logits.
+
+    `card` describes the registered model with its default arguments, `config` holds the arguments that
+    `create_model` rebuilds this one from, `metadata` what came with a checkpoint, and `fused` the arguments of
+    `fuse` where this is a fused copy. `classes`, `steps`, `input` and `in_channels` are those of this one.
+
+    *Shapes*: x (B, C, H, W) for `input="image"`, (T, B, C, H, W) for "frames" -> (B, K).
+    *Raises*: ShapeError, DtypeError for another input; ConfigError for arguments out of range.
+    """
+
+    def __init__(self, *, input: InputKind, in_channels: int, classes: int, steps: int) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if input not in get_args(InputKind):
+            raise unknown_name("kind of input", input, get_args(InputKind))
+        for key, value in (("in_channels", in_channels), ("classes", classes), ("steps", steps)):
+            check_number(name, key, value, low=1)
+        self.input, self.in_channels, self.classes, self.steps = input, in_channels, classes, steps
+        self.card: ModelCard | None = None
+        self.config: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = {}
+        self.fused: dict[str, bool] | None = None
+        self.encoder = Direct(steps) if input == "image" else nn.Identity()
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Any:
+        """Logits (B, K)."""
+
+    @abstractmethod
+    def forward_features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
+        """Membrane potentials (T, B, C, H, W) of the asked pyramid levels, finest first; all by default."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The checked input with its T axis, (T, B, C, H, W)."""
+        axes = "(B, C, H, W)" if self.input == "image" else "(T, B, C, H, W)"
+        rank = len(axes.split(","))
+        name = self.card.name if self.card else type(self).__name__
+        if x.dim() != rank or x.shape[-3] != self.in_channels:
+            raise ShapeError(
+                f"{name} got an input of shape {tuple(x.shape)}; it takes {axes} with C = {self.in_channels}. "
+                f"{_shape_advice(x, rank, self.in_channels)}"
+            )
+        if not torch.is_floating_point(x):
+            raise DtypeError(
+                f"{name} got an input of dtype {x.dtype}; it takes floating point. "
+                "Normalise first: data.transforms.normalise(images, mean, std)."
+            )
+        return self.encoder(x)
+
+    def neurons(self) -> dict[str, Neuron]:
+        """Every neuron by its module path, in the order of definition."""
+        return {path: module for path, module in self.named_modules() if isinstance(module, Neuron)}
+
+
+def select_levels(levels: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The asked pyramid levels out of `count`, sorted; all by default.
+
+    *Raises*: ConfigError for a level that there is not.
+
+    >>> select_levels((2, 0), 3)
+    (0, 2)
+    """
+    chosen = tuple(range(count)) if levels is None else tuple(sorted(set(levels)))
+    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
+        raise ConfigError(f"forward_features got levels={levels}; it takes some of 0..{count - 1}. Change levels.")
+    return chosen
+
+
+def _shape_advice(x: Tensor, rank: int, channels: int) -> str:
+    if x.dim() == rank - 1:
+        return "Add the missing axis: x.unsqueeze(0)."
+    if x.dim() == rank and x.shape[-1] == channels:
+        return "The channels stand last: x.movedim(-1, -3)."
+    return f"Change the input, or build the model with in_channels={x.shape[-3] if x.dim() >= 3 else 1}."

@@ -1,0 +1,139 @@
+"""Names to models: registering, finding, building, and loading what others published."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from torch import Tensor
+
+from spikedrive.blocks import ModelCard, SpikingModel
+from spikedrive.errors import ConfigError, nearest
+from spikedrive.models import _weights
+from spikedrive.registry import Registry
+
+Remap = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+"""From the published layout of a state_dict to ours."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the registry holds: the card, the class, its arguments for this name, and the published layout."""
+
+    card: ModelCard
+    model: type[SpikingModel]
+    config: Mapping[str, Any]
+    remap: Remap | None
+
+
+MODELS: Registry[Entry] = Registry("model")
+
+
+def register_model(
+    model: type[SpikingModel],
+    *,
+    params: int,
+    params_released: int | None = None,
+    input_size: tuple[int, int, int],
+    remap: Remap | None = None,
+    levels: int = 1,
+    **card: Any,
+) -> Callable[[Callable[[], dict[str, Any]]], Callable[[], dict[str, Any]]]:
+    """Decorator: register a function that returns the arguments of `model`; its name is the model's name.
+
+    The remaining keywords are fields of `ModelCard`; classes, steps and input come from the arguments.
+    """
+
+    def register(variant: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+        config = {**_defaults(model), **variant()}
+        entry = Entry(
+            ModelCard(
+                name=variant.__name__,
+                family=model.__module__.rsplit(".", 1)[-1],
+                input_size=input_size,
+                classes=config["classes"],
+                steps=config["steps"],
+                input=config["input"],
+                params=params,
+                params_released=params_released,
+                levels=levels,
+                **card,
+            ),
+            model,
+            config,
+            remap,
+        )
+        MODELS.add(variant.__name__, entry)
+        return variant
+
+    return register
+
+
+def create_model(
+    name: str, *, weights: str | PathLike[str] | None = None, as_released: bool = False, **config: Any
+) -> SpikingModel:
+    """A new model of that name; `config` replaces its arguments, `weights` is a file of `save_model`.
+
+    With `as_released` the dead parameters of the original code are kept, so that counts equal the published ones.
+
+    *Raises*: UnknownNameError for the name, ConfigError for an argument that the model does not take,
+    CheckpointError for weights of another model.
+    """
+    entry = MODELS[name]
+    known = _defaults(entry.model)
+    for key in config:
+        if key not in known:
+            raise ConfigError(
+                f"{name} got the argument {key!r}, which it does not take. The nearest: "
+                f"{', '.join(nearest(key, known))}. Change the name or leave it out."
+            )
+    arguments = {**entry.config, **config}
+    if "as_released" in known:
+        arguments["as_released"] = as_released
+    model = entry.model(**arguments)
+    model.card = entry.card
+    model.config = {**arguments, "as_released": as_released}
+    if weights is not None:
+        _weights.load_weights(model, weights)
+    return model
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The registered models whose names match a shell pattern."""
+    return MODELS.names(pattern)
+
+
+def get_card(name: str) -> ModelCard:
+    """The card of a model; an unknown name raises with the nearest three."""
+    return MODELS[name].card
+
+
+def from_reference(name: str, state_dict: Mapping[str, Any], **config: Any) -> SpikingModel:
+    """The model `name` with weights in the layout of the published code.
+
+    `state_dict` may be a whole checkpoint (weights under `state_dict` or `model`), with or without DDP's `module.`.
+    Dead parameters of the release are dropped, unless `as_released=True`.
+
+    *Raises*: CheckpointError naming keys that are missing, left over or of another shape; ConfigError for a model
+    without a published layout.
+    """
+    entry = MODELS[name]
+    if entry.remap is None:
+        raise ConfigError(
+            f"{name} has no published checkpoint layout; from_reference takes models whose original code is public. "
+            "Use load_model for files of save_model."
+        )
+    model = create_model(name, **config)
+    _weights.load_reference(model, _weights.unwrap(state_dict), entry.remap)
+    return model
+
+
+def _defaults(model: type[SpikingModel]) -> dict[str, Any]:
+    """The arguments that a model class takes, with their defaults."""
+    return {key: p.default for key, p in inspect.signature(model).parameters.items()}
+
+
+__all__ = ["MODELS", "ModelCard", "create_model", "from_reference", "get_card", "list_models", "register_model"]

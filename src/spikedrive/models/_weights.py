@@ -1,0 +1,163 @@
+"""Weights on disk: one safetensors file that says what model it belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from spikedrive.blocks import SpikingModel, describe_neuron, fuse
+from spikedrive.errors import CheckpointError, ConfigError, SpikedriveError
+from spikedrive.files import atomic_write
+
+FORMAT = "spikedrive-model-1"
+
+
+def save_model(model: SpikingModel, path: str | PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write the weights and everything that `load_model` needs to build the model again.
+
+    `metadata` (JSON values: class_names, mean, std, input_size, ...) is kept beside the model's own.
+
+    *Raises*: ConfigError for a model that was not built by `create_model` or whose arguments are no JSON;
+    StorageError where the file cannot be written, the previous one is untouched.
+    """
+    if model.card is None:
+        raise ConfigError(
+            f"save_model got a {type(model).__name__} without a card; it takes models of create_model, which can be "
+            "built again. Register the variant (models.register_model) and create it by name."
+        )
+    config = {key: describe_neuron(value) if key == "neuron" else value for key, value in model.config.items()}
+    header = {**model.metadata, **(metadata or {}), "format": FORMAT, "model": model.card.name, "config": config}
+    if model.fused is not None:
+        header["fused"] = model.fused
+    try:
+        text = json.dumps(header, sort_keys=True)
+    except TypeError as error:
+        raise ConfigError(f"save_model got metadata that JSON cannot hold ({error}). Use numbers, texts and lists.") from error
+    # contiguous copies: channels_last weights are stored in the usual order
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata={"spikedrive": text})
+
+
+def load_model(path: str | PathLike[str]) -> SpikingModel:
+    """The model of a file of `save_model`, in eval mode, its metadata in `model.metadata`.
+
+    *Raises*: CheckpointError for a file that is missing, damaged, of another kind, or does not fit its own model.
+    """
+    from spikedrive.models._registry import create_model  # the registry imports this file
+
+    header, tensors = _read(path)
+    try:
+        model = create_model(header["model"], **header["config"])
+        model = fuse(model, **header["fused"]) if "fused" in header else model
+    except SpikedriveError as error:
+        raise CheckpointError(
+            f"{path} holds the model {header['model']!r}, which this version cannot build: {error}"
+        ) from error
+    dtype = next((value.dtype for value in tensors.values() if value.is_floating_point()), torch.float32)
+    _load(model.to(dtype), tensors, f"{path} ({header['model']})")
+    model.metadata = {key: value for key, value in header.items() if key not in ("format", "fused")}
+    return model.eval()
+
+
+def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bool = False) -> None:
+    """Fill `model` from a file of `save_model`; with `new_head` its classification head keeps its own values.
+
+    *Raises*: CheckpointError for a file that is damaged or belongs to another model; the model is then untouched.
+    """
+    header, tensors = _read(path)
+    if new_head:
+        own = model.state_dict()
+        tensors = {key: value for key, value in tensors.items() if not _is_head(key)}
+        tensors |= {key: value for key, value in own.items() if _is_head(key)}
+    _load(model, tensors, f"{path} ({header['model']})")
+
+
+def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a published checkpoint, without its nesting and DDP's prefix."""
+    for key in ("state_dict", "model"):
+        inner = checkpoint.get(key)
+        if isinstance(inner, Mapping):
+            checkpoint = inner
+            break
+    tensors = {key.removeprefix("module."): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(
+            f"The checkpoint holds no tensors (its keys: {_some(checkpoint)}); a state_dict, or a mapping with one "
+            "under 'state_dict' or 'model', is taken. Pass that part of the file."
+        )
+    return tensors
+
+
+def load_reference(
+    model: SpikingModel, tensors: dict[str, Tensor], remap: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> None:
+    """Fill `model` from a published layout; parameters that are dead in the release may be left over."""
+    own = model.state_dict()
+    mapped = remap(tensors)
+    kept = {key: value for key, value in mapped.items() if key in own or not is_dead(key)}
+    _load(model, kept, f"The published checkpoint for {model.card.name if model.card else type(model).__name__}")
+
+
+def is_dead(key: str) -> bool:
+    """Whether a parameter is one that the released code never uses."""
+    return "talking_heads." in key or key.startswith("dead.")
+
+
+def _is_head(key: str) -> bool:
+    return key.startswith("head.linear.")
+
+
+def _read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not Path(path).is_file():
+        raise CheckpointError(f"There is no checkpoint at {path}; load takes a file of save_model. Check the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("spikedrive", "null"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({error}); it is truncated or no .safetensors file. "
+            "Take the last good one, or write it again with save_model."
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is a safetensors file without the {FORMAT!r} header; load takes files of save_model. "
+            "For published weights use from_reference."
+        )
+    return header, tensors
+
+
+def _load(model: SpikingModel, tensors: Mapping[str, Tensor], what: str) -> None:
+    own = model.state_dict()
+    missing, surplus = [k for k in own if k not in tensors], [k for k in tensors if k not in own]
+    shapes = [
+        f"{k} is {tuple(tensors[k].shape)}, not {tuple(own[k].shape)}"
+        for k in own
+        if k in tensors and tensors[k].shape != own[k].shape
+    ]
+    if missing or surplus or shapes:
+        faults = [
+            f"{label}: {_some(keys)}"
+            for label, keys in (("missing", missing), ("left over", surplus), ("of another shape", shapes))
+            if keys
+        ]
+        raise CheckpointError(
+            f"{what} does not fit the model {model.card.name if model.card else type(model).__name__}: "
+            f"{'; '.join(faults)}. Build the model with the arguments that the checkpoint was trained with."
+        )
+    model.load_state_dict(tensors)
+
+
+def _some(keys: Iterable[str], count: int = 4) -> str:
+    keys = list(keys)
+    more = f" and {len(keys) - count} more" if len(keys) > count else ""
+    return ", ".join(str(key) for key in keys[:count]) + more
