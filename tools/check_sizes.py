@@ -19,17 +19,25 @@ VAGUE_NAMES = {"utils.py", "helpers.py", "common.py"}
 def faults(root: Path) -> list[str]:
     """One line for each file or folder that breaks a rule."""
     found = []
-    sources = [p for top in ("src", "tests", "benchmarks", "tools", "examples") for p in (root / top).rglob("*.py")]
+    sources = [
+        p for top in ("src", "tests", "benchmarks", "tools", "examples") for p in (root / top).rglob("*.py")
+    ]
     for path in sorted(sources):
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MOST_LINES:
-            found.append(f"{path.relative_to(root)} has {lines} lines; at most {MOST_LINES}. Split it by idea.")
+            found.append(
+                f"{path.relative_to(root)} has {lines} lines; at most {MOST_LINES}. Split it by idea."
+            )
         if path.name in VAGUE_NAMES:
-            found.append(f"{path.relative_to(root)} has a name that says nothing; name the idea that it holds.")
+            found.append(
+                f"{path.relative_to(root)} has a name that says nothing; name the idea that it holds."
+            )
     for folder in sorted({p.parent for p in sources if p.is_relative_to(root / "src")}):
         count = sum(p.is_file() for p in folder.iterdir())
         if count > MOST_FILES and folder.name not in WIDE_FOLDERS:
-            found.append(f"{folder.relative_to(root)} has {count} files; at most {MOST_FILES}. Make a folder.")
+            found.append(
+                f"{folder.relative_to(root)} has {count} files; at most {MOST_FILES}. Make a folder."
+            )
     readme = root / "README.md"
     if readme.exists() and len(readme.read_text(encoding="utf-8").splitlines()) > MOST_README_LINES:
         found.append(f"README.md has more than {MOST_README_LINES} lines. Move some of it to docs/.")

@@ -54,7 +54,9 @@ def main() -> None:
         run(full, "-c", MAKE_PROGRAM, cwd=there)
         for path in (os.environ["PATH"], str(full.parent)):
             doctor = json.loads(run(full, "-m", "spikedrive", "doctor", "--json", cwd=there, PATH=path))
-            print(f"with PATH={path[:60]}: compiler {doctor['compiler']}; native kernels: {doctor['native kernels']}")
+            print(
+                f"with PATH={path[:60]}: compiler {doctor['compiler']}; native kernels: {doctor['native kernels']}"
+            )
             run(full, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", cwd=there, PATH=path)
         assert doctor["compiler"] == "none found", "the second PATH still holds a compiler"
 
@@ -63,15 +65,25 @@ def main() -> None:
         install(bare, "--no-deps", str(wheel), PATH=str(bare.parent))
         install(bare, "numpy", "typer", PATH=str(bare.parent))
         run(bare, "-c", RUN_PROGRAM, cwd=there, PATH=str(bare.parent))
-        answers = json.loads(run(bare, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", "--json", cwd=there))
+        answers = json.loads(
+            run(bare, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", "--json", cwd=there)
+        )
         assert len(answers) == 2, f"infer answered for {len(answers)} of 2 images"
-    print(f"wheel: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, works; {time.monotonic() - start:.0f} s")
+    print(
+        f"wheel: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, works; {time.monotonic() - start:.0f} s"
+    )
 
 
 def check_contents(wheel: Path) -> None:
     """The files that a wheel without them would miss only at a user's."""
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("spikedrive/py.typed", "spikedrive/data/bundled/", "LICENSE", "NOTICE", "entry_points.txt"):
+    for wanted in (
+        "spikedrive/py.typed",
+        "spikedrive/data/bundled/",
+        "LICENSE",
+        "NOTICE",
+        "entry_points.txt",
+    ):
         assert any(wanted in name for name in names), f"{wheel.name} lacks {wanted}"
     strange = [n for n in names if not n.startswith(("spikedrive/", "spikedrive-"))]
     assert not strange, f"{wheel.name} would install {strange[0]} beside the package"
@@ -94,7 +106,9 @@ def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
     variables = {**os.environ, "PYTHONWARNINGS": "", **variables}
     done = subprocess.run([str(c) for c in command], cwd=cwd, env=variables, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))[:200]}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+        sys.exit(
+            f"{' '.join(map(str, command))[:200]}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
+        )
     return done.stdout
 
 
