@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikedrive.ops import checks, domains
+from spikedrive.ops import checks, node
 from spikedrive.ops.domain import Binary, Domain, Integer
-from spikedrive.ops.ilif import reference
+from spikedrive.ops.ilif import eager, reference
 
 
 def ilif_scan(
@@ -43,15 +43,30 @@ def ilif_scan(
     return y, last
 
 
-def _setup_context(ctx, inputs, output):
-    _x, v, _levels, decay, threshold, decay_input, _even, _closed, repeats, scale, _save = inputs
-    ctx.save_for_backward(output[2])
-    ctx.options = (decay, threshold, decay_input, v is not None, repeats, scale)
+def _forward(x, v, levels, decay, threshold, decay_input, half_even, closed_gate, repeats, scale, save):
+    if eager.applies(x, v, repeats):
+        y = eager.forward(x, levels, threshold, half_even, scale)
+        return y, x.new_empty(0), torch.empty(0, dtype=torch.bool, device=x.device)
+    return reference.forward(
+        x, v, levels, decay, threshold, decay_input, half_even, closed_gate, repeats, scale, save
+    )
+
+
+def _setup(ctx, inputs, outputs):
+    x, v, levels, decay, threshold, decay_input, _even, closed_gate, repeats, scale, _save = inputs
+    ctx.from_input = v is None and repeats == 1
+    ctx.save_for_backward(x if ctx.from_input else outputs[2])
+    ctx.gate = (levels, threshold, closed_gate)
+    ctx.scan = (decay, threshold, decay_input, v is not None, repeats, scale)
 
 
 def _backward(ctx, grad_outputs, grad_v, _grad_gates):
-    (gates,) = ctx.saved_tensors
-    return *reference.backward(grad_outputs, grad_v, gates, *ctx.options), *([None] * 9)
+    (saved,) = ctx.saved_tensors
+    if ctx.from_input and eager.applies(saved, None, 1):
+        grad_x = eager.backward(grad_outputs, saved, *ctx.gate, ctx.scan[-1])
+        return grad_x, *([None] * 10)
+    gates = reference.gate(saved, *ctx.gate) if ctx.from_input else saved
+    return *reference.backward(grad_outputs, grad_v, gates, *ctx.scan), *([None] * 9)
 
 
 def _domain(arguments: Mapping[str, Any]) -> Domain:
@@ -60,16 +75,13 @@ def _domain(arguments: Mapping[str, Any]) -> Domain:
     return Binary(unit) if high == 1 else Integer(high, unit)
 
 
-_op = torch.library.custom_op(
-    "spikedrive::ilif_scan",
-    reference.forward,
-    mutates_args=(),
-    schema=(
-        "(Tensor x, Tensor? v, int levels, float decay, float threshold, bool decay_input, "
-        "bool half_even, bool closed_gate, int repeats, float scale, bool save) -> (Tensor, Tensor, Tensor)"
-    ),
+node.define(
+    "ilif_scan",
+    "(Tensor x, Tensor? v, int levels, float decay, float threshold, bool decay_input, "
+    "bool half_even, bool closed_gate, int repeats, float scale, bool save) -> (Tensor, Tensor, Tensor)",
+    forward=_forward,
+    reference=reference.forward,
+    setup=_setup,
+    backward=_backward,
+    domain=_domain,
 )
-# on fake tensors the reference itself gives the right shapes and strides
-_op.register_fake(reference.forward)
-_op.register_autograd(_backward, setup_context=_setup_context)
-domains.declare("spikedrive.ilif_scan.default", _domain, decomposition=reference.forward)

@@ -34,11 +34,13 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs (T, B, ...), last membrane (B, ...) and, when `save`, the gates (T * R, B, ...) as bool.
 
-    `v` None stands for no carry from step to step; the membrane is then empty.
+    `v` None stands for no carry from step to step: the membrane is then empty, and with R = 1 so are
+    the gates, since x alone gives them.
     """
+    no_gates = torch.empty(0, dtype=torch.bool, device=x.device)
     if v is None and repeats == 1:
-        s, gate = fire(x, levels, threshold, half_even, closed_gate, save)
-        return s if scale == 1.0 else s * scale, x.new_empty(0), _or_empty(gate, x)
+        s = fire(x, levels, threshold, half_even)
+        return s if scale == 1.0 else s * scale, x.new_empty(0), no_gates
     outputs, gates = [], []
     gain = 1 - decay if decay_input else 1.0
     membrane = v
@@ -48,29 +50,26 @@ def forward(
         total = torch.zeros_like(x_t)
         for _ in range(repeats):
             h = decay * membrane + gain * x_t
-            s, gate = fire(h, levels, threshold, half_even, closed_gate, save)
+            s = fire(h, levels, threshold, half_even)
             membrane = h - threshold * s
             total = total + s
-            gates.append(gate)
+            if save:
+                gates.append(gate(h, levels, threshold, closed_gate))
         outputs.append(total * (scale / repeats))
     last = x.new_empty(0) if v is None or membrane is None else membrane
-    return torch.stack(outputs), last, _or_empty(torch.stack(gates) if save else None, x)
+    return torch.stack(outputs), last, torch.stack(gates) if save else no_gates
 
 
-def _or_empty(gates: Tensor | None, x: Tensor) -> Tensor:
-    return torch.empty(0, dtype=torch.bool, device=x.device) if gates is None else gates
+def fire(h: Tensor, levels: int, threshold: float, half_even: bool) -> Tensor:
+    """The integers s."""
+    clipped = (h if threshold == 1.0 else h / threshold).clamp(0, levels)
+    return clipped.round() if half_even else (clipped + 0.5).floor()
 
 
-def fire(
-    h: Tensor, levels: int, threshold: float, half_even: bool, closed_gate: bool, save: bool
-) -> tuple[Tensor, Tensor | None]:
-    """The integers s and, when `save`, where the gradient passes."""
+def gate(h: Tensor, levels: int, threshold: float, closed_gate: bool) -> Tensor:
+    """Where the gradient passes, as bool."""
     u = h if threshold == 1.0 else h / threshold
-    clipped = u.clamp(0, levels)
-    gate = None
-    if save:
-        gate = clipped == u if closed_gate else (u > 0) & (u < levels)
-    return clipped.round() if half_even else (clipped + 0.5).floor(), gate
+    return (u >= 0) & (u <= levels) if closed_gate else (u > 0) & (u < levels)
 
 
 def backward(
@@ -85,7 +84,7 @@ def backward(
     scale: float,
 ) -> tuple[Tensor, Tensor | None]:
     """Gradients of x (T, B, ...) and, with carry, of the first membrane v (B, ...)."""
-    grad_s = grad_outputs * (scale / repeats / threshold) if scale != repeats * threshold else grad_outputs
+    grad_s = grad_outputs * (scale / repeats / threshold)
     if not carry and repeats == 1:
         return grad_s * gates, None
     grad_x: list[Tensor] = []

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikedrive.ops import checks, domains
+from spikedrive.ops import checks, node
 from spikedrive.ops.domain import Binary
 from spikedrive.ops.lif import reference
 from spikedrive.ops.surrogate import Surrogate
@@ -54,35 +54,34 @@ def _forward(x, v, decay, threshold, decay_input, hard_reset, reset_value, stric
     return reference.forward(x, v, decay, threshold, decay_input, hard_reset, reset_value, strict, save)
 
 
-def _setup_context(ctx, inputs, output):
+def _setup(ctx, inputs, outputs):
     x, v, decay, *options = inputs
-    spikes, _, charged = output
+    spikes, _, charged = outputs
     learned = isinstance(decay, Tensor)
     # x and v serve the gradient of a learned decay only
-    ctx.save_for_backward(spikes, charged, x, v, *([decay] if learned else []))
+    ctx.save_for_backward(spikes, charged, *([x, v, decay] if learned else []))
     ctx.decay = None if learned else decay
     ctx.options = options
 
 
 def _backward(ctx, grad_spikes, grad_v, _grad_charged):
-    spikes, charged, x, v, *rest = ctx.saved_tensors
-    decay = rest[0] if rest else ctx.decay
+    spikes, charged, *learned = ctx.saved_tensors
+    x, v, decay = learned or (None, None, ctx.decay)
     threshold, decay_input, hard_reset, reset_value, _strict, detach_reset, surrogate, alpha, _save = ctx.options
     grad_x, grad_v0, grad_decay = reference.backward(
         grad_spikes, grad_v, x, v, charged, spikes, decay, threshold, decay_input,
         hard_reset, reset_value, detach_reset, surrogate, alpha,
     )  # fmt: skip
-    return grad_x, grad_v0, grad_decay if rest else None, *([None] * 9)
+    return grad_x, grad_v0, grad_decay if learned else None, *([None] * 9)
 
 
 for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):
-    _op = torch.library.custom_op(
-        f"spikedrive::{_name}",
-        _forward,
-        mutates_args=(),
-        schema=f"(Tensor x, Tensor v, {_decay} decay, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+    node.define(
+        _name,
+        f"(Tensor x, Tensor v, {_decay} decay, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+        forward=_forward,
+        reference=_forward,
+        setup=_setup,
+        backward=_backward,
+        domain=lambda _arguments: Binary(),
     )
-    # on fake tensors the reference itself gives the right shapes and strides
-    _op.register_fake(_forward)
-    _op.register_autograd(_backward, setup_context=_setup_context)
-    domains.declare(f"spikedrive.{_name}.default", lambda _arguments: Binary(), decomposition=_forward)

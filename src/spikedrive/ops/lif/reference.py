@@ -46,8 +46,8 @@ def forward(
 def backward(
     grad_spikes: Tensor,
     grad_v: Tensor,
-    x: Tensor,
-    v: Tensor,
+    x: Tensor | None,
+    v: Tensor | None,
     charged: Tensor,
     spikes: Tensor,
     decay: float | Tensor,
@@ -59,19 +59,22 @@ def backward(
     surrogate: str,
     alpha: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x (T, B, ...), of the first membrane v (B, ...) and of decay ()."""
+    """Gradients of x (T, B, ...), of the first membrane v (B, ...) and of decay ().
+
+    `x` and `v` are needed for a learned (tensor) decay only.
+    """
     slope = GRADIENTS[surrogate]
     gain = 1 - decay if decay_input else 1.0
     grad_x: list[Tensor] = []
     grad_decay = charged.new_zeros(())
-    for t in range(x.shape[0] - 1, -1, -1):
+    for t in range(charged.shape[0] - 1, -1, -1):
         h, s = charged[t], spikes[t]
         grad_s = grad_spikes[t]
         if not detach_reset:
             grad_s = grad_s + grad_v * (reset_value - h if hard_reset else -threshold)
         grad_h = (grad_v * (1 - s) if hard_reset else grad_v) + grad_s * slope(h - threshold, alpha)
         grad_x.append(grad_h * gain)
-        if isinstance(decay, Tensor):
+        if isinstance(decay, Tensor) and x is not None and v is not None:
             # the membrane before step t, from what step t - 1 left
             before = v if t == 0 else _after(charged[t - 1], spikes[t - 1], threshold, hard_reset, reset_value)
             grad_decay = grad_decay + (grad_h * (before - reset_value - (x[t] if decay_input else 0.0))).sum()
