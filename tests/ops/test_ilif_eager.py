@@ -21,7 +21,7 @@ def edges(levels: int, threshold: float, dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("levels", "threshold", "half_even", "closed", "scale"),
-    itertools.product([1, 4], [1.0, 0.25], [True, False], [True, False], [1.0, 0.25]),
+    list(itertools.product([1, 4], [1.0, 0.25], [True, False], [True, False], [1.0, 0.25])),
 )
 def test_equal_at_every_edge(dtype, levels, threshold, half_even, closed, scale, monkeypatch) -> None:
     options = dict(levels=levels, threshold=threshold, half_even=half_even, closed_gate=closed, scale=scale)
