@@ -65,15 +65,21 @@ class SpikeAttention(nn.Module):
         check_number("SpikeAttention", "scale", scale, above=0)
         if float(scale).hex().rsplit("p")[0] != "0x1.0000000000000":
             raise ConfigError(
-                f"SpikeAttention got scale={scale}; it takes a power of two, which is a shift. Fold another factor into "
-                "threshold."
+                f"SpikeAttention got scale={scale}; it takes a power of two, which is a shift. "
+                "Fold another factor into threshold."
             )
-        if variant == "sdsa1" and scale != 1.0 or variant == "sdsa3" and pool:
+        if (variant == "sdsa1" and scale != 1.0) or (variant == "sdsa3" and pool):
             raise ConfigError(
                 f"SpikeAttention {variant} got scale={scale}, pool={pool}; sdsa1 has no scale and sdsa3 no pool. "
                 "Leave it out."
             )
-        self.heads, self.variant, self.scale, self.pool, self.joint = heads, variant, float(scale), pool, joint
+        self.heads, self.variant, self.scale, self.pool, self.joint = (
+            heads,
+            variant,
+            float(scale),
+            pool,
+            joint,
+        )
         self.in_neuron = make_neuron(neuron)
         if joint:
             self.qkv = projection(channels, 3 * channels)

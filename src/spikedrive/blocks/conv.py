@@ -59,7 +59,9 @@ class RepConv(LinearChain):
     statistics as they stood before the batch, the original those after it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, *, outer_bn: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, outer_bn: bool = True
+    ) -> None:
         super().__init__()
         _check_odd("RepConv", kernel_size)
         self.reduce = nn.Conv2d(in_channels, in_channels, 1, bias=False)
@@ -74,7 +76,9 @@ class RepConv(LinearChain):
     def forward(self, x: Tensor) -> Tensor:
         """The chain, trainable."""
         bn, depthwise = self.pad_bn, self.depthwise
-        assert bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
+        assert (
+            bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
+        )
         with torch.no_grad():
             pad = bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)
             if bn.training:
@@ -146,7 +150,13 @@ class SepConv(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, kernel_size: int = 7, ratio: float = 2, neuron: NeuronLike = "LIF", spiking: bool = False
+        self,
+        channels: int,
+        *,
+        kernel_size: int = 7,
+        ratio: float = 2,
+        neuron: NeuronLike = "LIF",
+        spiking: bool = False,
     ) -> None:
         super().__init__()
         hidden = int(channels * ratio)

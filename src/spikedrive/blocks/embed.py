@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -49,15 +51,21 @@ class PatchStem(nn.Module):
     *Source*: Spike-driven Transformer (arXiv 2307.01694), MS_SPS of its code, without its unused rpe_lif.
     """
 
-    def __init__(self, in_channels: int, width: int, *, pooling: str = "1111", neuron: NeuronLike = "LIF") -> None:
+    def __init__(
+        self, in_channels: int, width: int, *, pooling: str = "1111", neuron: NeuronLike = "LIF"
+    ) -> None:
         super().__init__()
         if width < 8 or width % 8:
-            raise ConfigError(f"PatchStem got width={width}; it takes a multiple of 8. Use {max(8, width // 8 * 8)}.")
+            raise ConfigError(
+                f"PatchStem got width={width}; it takes a multiple of 8. Use {max(8, width // 8 * 8)}."
+            )
         if len(pooling) != 4 or set(pooling) - {"0", "1"}:
-            raise ConfigError(f"PatchStem got pooling={pooling!r}; it takes four digits 0 or 1. Use '1111' for 224 x 224.")
+            raise ConfigError(
+                f"PatchStem got pooling={pooling!r}; it takes four digits 0 or 1. Use '1111' for 224 x 224."
+            )
         widths = (in_channels, width // 8, width // 4, width // 2, width)
         self.pooling = pooling
-        self.convs = nn.ModuleList(ConvBN(a, b, 3) for a, b in zip(widths, widths[1:], strict=False))
+        self.convs = nn.ModuleList(ConvBN(a, b, 3) for a, b in pairwise(widths))
         self.neurons = nn.ModuleList(make_neuron(neuron) for _ in range(4))
         self.position = ConvBN(width, width, 3)
 

@@ -126,7 +126,9 @@ def select_levels(levels: Sequence[int] | None, count: int) -> tuple[int, ...]:
     """
     chosen = tuple(range(count)) if levels is None else tuple(sorted(set(levels)))
     if not chosen or chosen[0] < 0 or chosen[-1] >= count:
-        raise ConfigError(f"forward_features got levels={levels}; it takes some of 0..{count - 1}. Change levels.")
+        raise ConfigError(
+            f"forward_features got levels={levels}; it takes some of 0..{count - 1}. Change levels."
+        )
     return chosen
 
 

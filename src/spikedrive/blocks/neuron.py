@@ -83,15 +83,17 @@ def _build(neuron: NeuronLike) -> Neuron:
         try:
             return get_neuron(name)(**arguments)
         except TypeError as error:
-            raise ConfigError(f"{name} got {arguments}, which it does not take ({error}). Change the arguments.") from error
+            raise ConfigError(
+                f"{name} got {arguments}, which it does not take ({error}). Change the arguments."
+            ) from error
+    if isinstance(neuron, Neuron):
+        raise ConfigError(
+            f"neuron= got one {type(neuron).__name__} module; each place needs its own. Pass the class or a factory."
+        )
     made = neuron() if callable(neuron) else neuron
     if not isinstance(made, Neuron):
         raise ConfigError(
-            f"neuron= got {neuron!r}, which gives a {type(made).__name__}; it takes a name, a Neuron class or a factory "
-            "of one (a module of its own for each place). Pass for example neuron='LIF'."
-        )
-    if made is neuron:
-        raise ConfigError(
-            f"neuron= got one {type(made).__name__} module; each place needs its own. Pass the class or a factory."
+            f"neuron= got {neuron!r}, which gives a {type(made).__name__}; it takes a name, a Neuron class or a "
+            "factory of one. Pass for example neuron='LIF'."
         )
     return made

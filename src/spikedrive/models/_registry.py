@@ -27,6 +27,8 @@ class Entry:
     model: type[SpikingModel]
     config: Mapping[str, Any]
     remap: Remap | None
+    dead: tuple[str, ...]
+    """Parts of parameter names that the release holds and never uses."""
 
 
 MODELS: Registry[Entry] = Registry("model")
@@ -39,6 +41,7 @@ def register_model(
     params_released: int | None = None,
     input_size: tuple[int, int, int],
     remap: Remap | None = None,
+    dead: tuple[str, ...] = (),
     levels: int = 1,
     **card: Any,
 ) -> Callable[[Callable[[], dict[str, Any]]], Callable[[], dict[str, Any]]]:
@@ -65,6 +68,7 @@ def register_model(
             model,
             config,
             remap,
+            dead,
         )
         MODELS.add(variant.__name__, entry)
         return variant
@@ -127,7 +131,7 @@ def from_reference(name: str, state_dict: Mapping[str, Any], **config: Any) -> S
             "Use load_model for files of save_model."
         )
     model = create_model(name, **config)
-    _weights.load_reference(model, _weights.unwrap(state_dict), entry.remap)
+    _weights.load_reference(model, entry.remap(_weights.unwrap(state_dict)), entry.dead)
     return model
 
 
@@ -136,4 +140,12 @@ def _defaults(model: type[SpikingModel]) -> dict[str, Any]:
     return {key: p.default for key, p in inspect.signature(model).parameters.items()}
 
 
-__all__ = ["MODELS", "ModelCard", "create_model", "from_reference", "get_card", "list_models", "register_model"]
+__all__ = [
+    "MODELS",
+    "ModelCard",
+    "create_model",
+    "from_reference",
+    "get_card",
+    "list_models",
+    "register_model",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from spikedrive.files import atomic_write
 FORMAT = "spikedrive-model-1"
 
 
-def save_model(model: SpikingModel, path: str | PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
+def save_model(
+    model: SpikingModel, path: str | PathLike[str], *, metadata: Mapping[str, Any] | None = None
+) -> None:
     """Write the weights and everything that `load_model` needs to build the model again.
 
     `metadata` (JSON values: class_names, mean, std, input_size, ...) is kept beside the model's own.
@@ -33,14 +35,24 @@ def save_model(model: SpikingModel, path: str | PathLike[str], *, metadata: Mapp
             f"save_model got a {type(model).__name__} without a card; it takes models of create_model, which can be "
             "built again. Register the variant (models.register_model) and create it by name."
         )
-    config = {key: describe_neuron(value) if key == "neuron" else value for key, value in model.config.items()}
-    header = {**model.metadata, **(metadata or {}), "format": FORMAT, "model": model.card.name, "config": config}
+    config = {
+        key: describe_neuron(value) if key == "neuron" else value for key, value in model.config.items()
+    }
+    header = {
+        **model.metadata,
+        **(metadata or {}),
+        "format": FORMAT,
+        "model": model.card.name,
+        "config": config,
+    }
     if model.fused is not None:
         header["fused"] = model.fused
     try:
         text = json.dumps(header, sort_keys=True)
     except TypeError as error:
-        raise ConfigError(f"save_model got metadata that JSON cannot hold ({error}). Use numbers, texts and lists.") from error
+        raise ConfigError(
+            f"save_model got metadata that JSON cannot hold ({error}). Use numbers, texts and lists."
+        ) from error
     # contiguous copies: channels_last weights are stored in the usual order
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_write(path) as temporary:
@@ -88,7 +100,9 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         if isinstance(inner, Mapping):
             checkpoint = inner
             break
-    tensors = {key.removeprefix("module."): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    tensors = {
+        key.removeprefix("module."): value for key, value in checkpoint.items() if isinstance(value, Tensor)
+    }
     if not tensors:
         raise CheckpointError(
             f"The checkpoint holds no tensors (its keys: {_some(checkpoint)}); a state_dict, or a mapping with one "
@@ -97,19 +111,11 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-def load_reference(
-    model: SpikingModel, tensors: dict[str, Tensor], remap: Callable[[dict[str, Tensor]], dict[str, Tensor]]
-) -> None:
-    """Fill `model` from a published layout; parameters that are dead in the release may be left over."""
+def load_reference(model: SpikingModel, tensors: Mapping[str, Tensor], dead: Sequence[str]) -> None:
+    """Fill `model` from a published checkpoint in our names; parts named in `dead` may be left over."""
     own = model.state_dict()
-    mapped = remap(tensors)
-    kept = {key: value for key, value in mapped.items() if key in own or not is_dead(key)}
-    _load(model, kept, f"The published checkpoint for {model.card.name if model.card else type(model).__name__}")
-
-
-def is_dead(key: str) -> bool:
-    """Whether a parameter is one that the released code never uses."""
-    return "talking_heads." in key or key.startswith("dead.")
+    kept = {k: v for k, v in tensors.items() if k in own or not any(part in k for part in dead)}
+    _load(model, kept, "The published checkpoint")
 
 
 def _is_head(key: str) -> bool:
@@ -118,7 +124,9 @@ def _is_head(key: str) -> bool:
 
 def _read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not Path(path).is_file():
-        raise CheckpointError(f"There is no checkpoint at {path}; load takes a file of save_model. Check the path.")
+        raise CheckpointError(
+            f"There is no checkpoint at {path}; load takes a file of save_model. Check the path."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("spikedrive", "null"))

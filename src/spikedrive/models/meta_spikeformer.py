@@ -1,20 +1,20 @@
 """Meta-SpikeFormer (Spike-driven Transformer V2): a pyramid of spiking convolution and transformer blocks.
 
-*Source*: "Spike-driven Transformer V2: Meta Spiking Neural Network Architecture Inspiring the Design of Next-generation
-Neuromorphic Chips", arXiv 2404.03663 (ICLR 2024); code BICLab/Spike-Driven-Transformer-V2, commit 35f245f4, which has no
-licence file (written here from its description; the layout of its checkpoints is read by `remap`).
+*Source*: "Spike-driven Transformer V2: Meta Spiking Neural Network Architecture Inspiring the Design of
+Next-generation Neuromorphic Chips", arXiv 2404.03663 (ICLR 2024); code BICLab/Spike-Driven-Transformer-V2, commit
+35f245f4, which has no licence file (written here from its description; `remap` reads the layout of its checkpoints).
 
-*Where we differ*: depths, kernels and ratios are arguments; drop-path is applied where asked (the original builds it and
-never applies it); 1 x 1 Conv1d layers are held as Conv2d; see RepConv for its padding in training.
+*Where we differ*: depths, kernels and ratios are arguments; drop-path is applied where asked (the original builds it
+and never applies it); 1 x 1 Conv1d layers are held as Conv2d; see RepConv for its padding in training.
 
-*Expected*: published top-1 on ImageNet-1k stands in the cards; nothing was trained here beyond `meta_spikeformer_nano`.
+*Expected*: published top-1 on ImageNet-1k stands in the cards; nothing but `meta_spikeformer_nano` was trained here.
 
 Three lines of models:
 
-- `meta_spikeformer_15m/31m/55m`: as published. The 1 x 1 convolution after each depthwise one, and RepConv's inside, meet
-  real values: additive only after `fuse(model, dense_separable=True)`.
-- `meta_spikeformer_spiking_15m/31m/55m`: a neuron between depthwise and pointwise convolutions everywhere (as V3's base
-  has), so that `fuse(model)` alone is additive and stays separable.
+- `meta_spikeformer_15m/31m/55m`: as published. The 1 x 1 convolution after each depthwise one, and RepConv's inside,
+  meet real values: additive only after `fuse(model, dense_separable=True)`.
+- `meta_spikeformer_spiking_15m/31m/55m`: a neuron between depthwise and pointwise convolutions everywhere (as V3's
+  base has), so that `fuse(model)` alone is additive and stays separable.
 - `meta_spikeformer_nano`: the same parts for 28 x 28 pictures, with integer neurons in one step.
 """
 
