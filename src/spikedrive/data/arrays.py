@@ -72,13 +72,14 @@ def _load(
 
 def _images(path: Path, name: str) -> Tensor:
     array = _read(path, name)
+    shape = array.shape
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4 and array.shape[1] not in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
         raise DataError(
-            f"{path} has {name} of shape {_read(path, name).shape}; (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 "
+            f"{path} has {name} of shape {shape}; (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 "
             "or 3 channels is accepted. Reshape it."
         )
     return torch.from_numpy(np.ascontiguousarray(_bytes(path, name, array)))

@@ -67,7 +67,8 @@ def find_idx(path: Path) -> dict[str, tuple[Path, Path]]:
         match = _IMAGES.fullmatch(images.name)
         if match is None or wanted not in (None, match["prefix"]):
             continue
-        stem = images.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+        head, tail = images.name[: match.end("part")], images.name[match.end("part") :]
+        stem = head + tail.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
         labels = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()), None)
         if labels is None:
             raise DataError(f"{images} has no labels; {stem} or {stem}.gz is needed beside it. Fetch it.")

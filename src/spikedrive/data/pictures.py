@@ -20,7 +20,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 CACHE_BYTES = 2**30
 """Decoded images are kept in memory when all of them take less than this."""
 _FORMATS = ("PNG", "JPEG")
-_GRAY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_GRAY = ("1", "L", "LA", "I", "I;16", "I;16B")
 
 
 def read_image(path: str | os.PathLike[str], size: Size | None = None, channels: int | None = None) -> Tensor:
@@ -91,11 +91,12 @@ class ImageFiles:
     def __getitem__(self, which: Tensor | slice) -> Tensor:
         files = self._files(which).tolist()
         out = torch.empty(len(files), self.channels, *self.size, dtype=torch.uint8)
-        if not files:
-            return out
-        with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
-            for row, image in enumerate(pool.map(self._read, files)):
-                out[row] = image
+        missing = [file for file in files if file not in self._cache]
+        # Pillow decodes outside Python's lock
+        with ThreadPoolExecutor(max(1, min(len(missing), os.cpu_count() or 1))) as pool:
+            decoded = dict(zip(missing, pool.map(self._read, missing), strict=True))
+        for row, file in enumerate(files):
+            out[row] = decoded[file] if file in decoded else self._cache[file]
         return out
 
     def subset(self, indices: Tensor) -> ImageFiles:
@@ -116,8 +117,6 @@ class ImageFiles:
         return (torch.arange(len(self.paths)) if self._chosen is None else self._chosen)[which]
 
     def _read(self, file: int) -> Tensor:
-        if file in self._cache:
-            return self._cache[file]
         path = self.paths[file]
         image = read_image(path, self.size if self.resize else None, self.channels if self.colour else None)
         if image.shape != (self.channels, *self.size):
