@@ -1,0 +1,176 @@
+"""The `.sdx` file: an integer program as one file, readable with numpy alone.
+
+Layout, little-endian:
+
+    0    8 bytes   magic  89 53 44 58 0D 0A 1A 0A
+    8    u32       version (1)
+    12   u32       length of the header in bytes
+    16   u64       length of the whole file in bytes
+    24   header    UTF-8 JSON: meta, ops, values (bounds, in the order of ops), arrays (dtype, shape, offset)
+    ...  arrays    each at a multiple of 64, zero bytes between them
+    -32  32 bytes  SHA-256 of everything before
+
+The same program gives the same bytes. Reading checks the length, the digest, every field, every offset,
+and recomputes every shape and bound.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import struct
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+# these fill the registry of operations
+import spikedrive.engine.arithmetic
+import spikedrive.engine.layout  # noqa: F401
+from spikedrive.engine.ir import OPS, Op, check
+from spikedrive.errors import FormatError, ShapeError
+from spikedrive.files import atomic_write
+
+MAGIC = b"\x89SDX\r\n\x1a\n"
+VERSION = 1
+_HEAD = struct.Struct("<8sIIQ")
+_DIGEST = 32
+_ALIGN = 64
+_DTYPES = ("|i1", "<i2", "<i4", "<i8")
+
+
+def write(path: str | os.PathLike[str], meta: Mapping[str, Any], ops: Sequence[Op]) -> None:
+    """Write the program; the file is whole or untouched. Raises: StorageError."""
+    data = dump(meta, ops)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Op]]:
+    """Meta and operations of the program in `path`. Raises: FormatError, FileNotFoundError."""
+    return parse(Path(path).read_bytes(), str(path))
+
+
+def dump(meta: Mapping[str, Any], ops: Sequence[Op]) -> bytes:
+    """The bytes of the file."""
+    arrays: list[np.ndarray] = []
+    header = {
+        "meta": dict(meta),
+        "ops": [_op_fields(op, arrays) for op in ops],
+        "values": [dataclasses.asdict(value) for value in check(ops).values()],
+        "arrays": [{"dtype": a.dtype.str, "shape": a.shape} for a in arrays],
+    }
+    # offsets are relative to the end of the header, so that they do not depend on its length
+    end = 0
+    for described, array in zip(header["arrays"], arrays, strict=True):
+        described["offset"] = end
+        end += -(-array.nbytes // _ALIGN) * _ALIGN
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-(_HEAD.size + len(text)) % _ALIGN)
+    body = b"".join(a.tobytes() + bytes(-a.nbytes % _ALIGN) for a in arrays)
+    head = _HEAD.pack(MAGIC, VERSION, len(text), _HEAD.size + len(text) + len(body) + _DIGEST)
+    whole = head + text + body
+    return whole + hashlib.sha256(whole).digest()
+
+
+def parse(data: bytes, source: str = "the bytes") -> tuple[dict[str, Any], list[Op]]:
+    """Meta and operations from the bytes of a file; `source` stands in messages. Raises: FormatError."""
+    header_size = _check_frame(data, source)
+    try:
+        header = json.loads(data[_HEAD.size : _HEAD.size + header_size])
+        body = memoryview(data)[_HEAD.size + header_size : -_DIGEST]
+        arrays = [_array(described, body) for described in header["arrays"]]
+        ops = [_op(fields, arrays) for fields in header["ops"]]
+        values = [dataclasses.asdict(value) for value in check(ops).values()]
+        # through JSON and back, as the stored ones went
+        if json.loads(json.dumps(values)) != header["values"]:
+            raise ValueError("its bounds are not those of its operations")
+        if not isinstance(header["meta"], dict):
+            raise TypeError("its meta is no mapping")
+    except (ValueError, TypeError, KeyError, LookupError, ShapeError, OverflowError, RecursionError) as error:
+        raise _damaged(
+            source, f"whose header does not hold together ({type(error).__name__}: {error})"
+        ) from error
+    return header["meta"], ops
+
+
+def _check_frame(data: bytes, source: str) -> int:
+    if len(data) < _HEAD.size + _DIGEST or not data.startswith(MAGIC):
+        what = "is empty" if not data else "does not start like one"
+        raise FormatError(
+            f"{source} is no .sdx program: it {what} ({len(data)} bytes). An .sdx file starts with {MAGIC.hex(' ')}. "
+            "Write one with program.save(path) or `spikedrive compile`."
+        )
+    _, version, header_size, size = _HEAD.unpack_from(data)
+    if version != VERSION:
+        raise FormatError(
+            f"{source} is an .sdx program of version {version}; this spikedrive reads version {VERSION}. "
+            "Compile the model again with this version."
+        )
+    if size != len(data):
+        raise _damaged(source, f"of {len(data)} bytes that says it has {size}")
+    if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+        raise _damaged(source, "whose SHA-256 does not match")
+    if header_size > size - _HEAD.size - _DIGEST:
+        raise _damaged(source, "whose header is longer than the file")
+    return header_size
+
+
+def _damaged(source: str, what: str) -> FormatError:
+    return FormatError(
+        f"{source} is an .sdx program {what}; a whole, unchanged file is needed. "
+        "Copy it again, or compile the model again."
+    )
+
+
+def _op_fields(op: Op, arrays: list[np.ndarray]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"op": type(op).__name__}
+    for field in dataclasses.fields(op):
+        value = getattr(op, field.name)
+        if isinstance(value, np.ndarray):
+            little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+            if little.dtype.str not in _DTYPES:
+                raise FormatError(f"Operation {op.name!r} holds {value.dtype} in {field.name}; a program holds signed "
+                                  "integers of 8 to 64 bits. Quantise it first.")  # fmt: skip
+            value = {"array": len(arrays)}
+            arrays.append(little)
+        fields[field.name] = value
+    return fields
+
+
+def _op(fields: dict[str, Any], arrays: list[np.ndarray]) -> Op:
+    kind = OPS[fields["op"]]
+    hints = get_type_hints(kind)
+    names = {field.name for field in dataclasses.fields(kind)}
+    if set(fields) != names | {"op"}:
+        raise KeyError(f"{fields['op']} has the fields {sorted(fields)}")
+    return kind(**{name: _field(fields[name], hints[name], arrays) for name in names})
+
+
+def _field(value: Any, hint: Any, arrays: list[np.ndarray]) -> Any:
+    """`value` from JSON as what `hint` asks for; TypeError where it is something else."""
+    if isinstance(hint, types.GenericAlias) and get_origin(hint) is tuple and isinstance(value, list):
+        kinds = get_args(hint)
+        kinds = (kinds[0],) * len(value) if kinds[-1] is Ellipsis else kinds
+        return tuple(_field(v, k, arrays) for v, k in zip(value, kinds, strict=True))
+    if hint is np.ndarray and isinstance(value, dict) and type(value.get("array")) is int:
+        return arrays[value["array"]]
+    # not isinstance: True is an int
+    if type(value) is hint:
+        return value
+    raise TypeError(f"{value!r:.80} stands where {hint} should")
+
+
+def _array(described: dict[str, Any], body: memoryview) -> np.ndarray:
+    dtype, shape, offset = described["dtype"], tuple(described["shape"]), described["offset"]
+    if dtype not in _DTYPES or not all(type(n) is int and n >= 0 for n in (*shape, offset)):
+        raise ValueError(f"an array of {dtype}, shape {shape}, offset {offset}")
+    count = math.prod(shape)
+    if offset % _ALIGN or offset + count * np.dtype(dtype).itemsize > len(body):
+        raise ValueError(f"an array that ends outside the file, at {offset}")
+    return np.frombuffer(body, dtype, count, offset).reshape(shape)

@@ -1,0 +1,139 @@
+"""Load and run an integer program. Needs numpy only: neither torch nor the model it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spikedrive.engine import pack
+from spikedrive.engine.interpreter import interpret
+from spikedrive.engine.ir import Input, Neuron, Op, Value, check
+from spikedrive.errors import DtypeError, FormatError, ShapeError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What a program says of itself; `mean` and `std` are folded into it already and stand for information.
+
+    `source` is the SHA-256 of the graph that was compiled.
+    """
+
+    model: str = ""
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    weight_bits: int = 8
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Integer logits (B, K), the real number that one unit stands for, and the neurons' integers if asked.
+
+    Shapes: neurons path -> (T, B, ...).
+    """
+
+    logits_int: np.ndarray
+    scale: float
+    neurons: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The logits as real numbers."""
+        return self.logits_int * self.scale
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """The class with the largest logit (B,)."""
+        return self.logits_int.argmax(axis=1)
+
+
+class Program:
+    """An integer program: what `compile` gives, `save` writes and `load` reads.
+
+    *Shapes*: images (B, C, H, W) uint8, or (T, B, C, H, W) where the model takes sequences -> logits (B, K).
+    *Raises*: ShapeError where the operations do not fit each other.
+    """
+
+    def __init__(self, ops: Sequence[Op], meta: Meta | None = None) -> None:
+        self.ops, self.meta = tuple(ops), meta or Meta()
+        self.values = check(self.ops)
+        inputs = [op for op in self.ops if isinstance(op, Input)]
+        if len(inputs) != 1 or self.output.steps != 1 or len(self.output.shape) != 1:
+            raise ShapeError(
+                f"A program got {len(inputs)} inputs and an answer of shape {self.output.shape} at {self.output.steps} "
+                "steps; it takes one input and ends with logits (K,). Compile the model again."
+            )
+        self.input = inputs[0]
+        self.steps = max(value.steps for value in self.values.values())
+        self.neurons = {op.module: op.name for op in self.ops if isinstance(op, Neuron)}
+
+    @property
+    def output(self) -> Value:
+        """What is known of the logits."""
+        return self.values[self.ops[-1].name]
+
+    def run(self, images: Any, *, neurons: bool | Sequence[str] = False, batch: int = 50) -> Result:
+        """The logits of raw images, and the integers of all neurons or of those in `neurons`.
+
+        Raises: ShapeError, DtypeError (floating point is refused: the program takes raw bytes),
+        UnknownNameError for a neuron that there is not.
+        """
+        pixels = self._check_images(images)
+        paths = list(self.neurons) if neurons is True else list(neurons or ())
+        for path in paths:
+            if path not in self.neurons:
+                raise unknown_name("neuron", path, self.neurons)
+        answer = self.ops[-1].name
+        keep = {answer, *(self.neurons[path] for path in paths)}
+        # an empty batch runs once, for the shapes
+        starts = range(0, max(pixels.shape[1], 1), max(batch, 1))
+        parts = [interpret(self.ops, self.values, pixels[:, i : i + max(batch, 1)], keep) for i in starts]
+        logits = np.concatenate([part[answer][0] for part in parts]).astype(np.int64)
+        kept = {path: np.concatenate([part[self.neurons[path]] for part in parts], axis=1) for path in paths}
+        return Result(logits, self.output.scale, kept)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an `.sdx` file; the file is whole or untouched. Raises: StorageError."""
+        pack.write(path, dataclasses.asdict(self.meta), self.ops)
+
+    def _check_images(self, images: Any) -> np.ndarray:
+        pixels = np.asarray(images)
+        sequence = self.input.steps > 1
+        form = f"({f'{self.input.steps}, ' if sequence else ''}B, {', '.join(map(str, self.input.shape))})"
+        if (
+            pixels.ndim != len(self.input.shape) + 1 + sequence
+            or pixels.shape[1 + sequence :] != self.input.shape
+        ):
+            raise ShapeError(f"The program got images of shape {pixels.shape}; it takes {form}. "
+                             "Resize them, or add the batch axis: images[None].")  # fmt: skip
+        if sequence and len(pixels) != self.input.steps:
+            raise ShapeError(
+                f"The program got {len(pixels)} steps; it takes {form}. Compile it for that many steps."
+            )
+        if pixels.dtype != np.uint8:
+            raise DtypeError(
+                f"The program got images of dtype {pixels.dtype}; it takes raw uint8 pixels 0..255, because the "
+                "normalisation is folded into it. Pass the images as they were read."
+            )
+        return pixels if sequence else pixels[None]
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """The program in an `.sdx` file. Raises: FormatError for a file that is none, truncated, damaged or newer."""
+    meta, ops = pack.read(path)
+    try:
+        lists: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()
+        }
+        return Program(ops, Meta(**lists))
+    except (TypeError, ShapeError) as error:
+        raise FormatError(
+            f"{path} is an .sdx program that this spikedrive cannot run ({error}); it takes one input, one answer and "
+            "the meta fields that it writes. Compile the model again."
+        ) from error
