@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from spikedrive.neurons import Neuron
 BINS = 60
 RASTER_UNITS = 256
 # a fixed sample of units keeps the histograms of wide early layers as quick as those of late ones
-HISTOGRAM_UNITS = 4096
+HISTOGRAM_UNITS = 1024
 
 
 class HasNeurons(Protocol):
@@ -157,11 +158,12 @@ def firing_inputs(neuron: Neuron, like: Tensor) -> Tensor:
         return _integers(neuron, neuron.scan(x, neuron.rest(x))[0]).flatten() >= wanted
 
     possible = reaches(high)
-    # 80 halvings bring any two doubles of this range next to each other near the sizes that matter
-    for _ in range(80):
-        middle = (low + high) / 2
+    middle = (low + high) / 2
+    # until no number of this dtype lies between the ends
+    while bool(((low < middle) & (middle < high)).any()):
         fires = reaches(middle)
         high, low = torch.where(fires, middle, high), torch.where(fires, low, middle)
+        middle = (low + high) / 2
     return torch.where(possible, high, torch.full_like(high, float("nan")))
 
 
@@ -188,20 +190,22 @@ class _LayerStatistics:
         return self._active / max(self._outputs, 1)
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        emitted = _integers(self.neuron, y)
-        self._spikes += int(emitted.abs().sum())
-        self._active += int(emitted.count_nonzero())
-        self._outputs += emitted.numel()
-        self.steps, self.units = y.shape[0], y[0, 0].numel()
         received = x.flatten(2)
         if self._sample is None:
             self._sample = _sample_units(received.shape[-1], HISTOGRAM_UNITS).to(x.device)
         received = received[..., self._sample].flatten()
-        if not bool(received.isfinite().all()):
+        # NaN and infinity survive a sum
+        if not math.isfinite(float(received.sum())):
             raise DataError(
                 f"The neuron {self.path!r} received NaN or infinity; activity is recorded of finite membranes only. "
                 "Look for diverged weights or a broken image."
             )
+        # one image's sum is exact in fp32, all of them together need fp64
+        per_image = (y if self.neuron.domain.low >= 0 else y.abs()).flatten(2).sum(-1)
+        self._spikes += round(float(per_image.double().sum()) / self.neuron.domain.scale)
+        self._active += int(y.count_nonzero())
+        self._outputs += y.numel()
+        self.steps, self.units = y.shape[0], y[0, 0].numel()
         if not len(self._edges):
             self._firing = firing_inputs(self.neuron, received)
             self._edges = _edges(received, self._firing)
