@@ -77,7 +77,7 @@ doctest: $(VENV)/.dev
 	$(BIN)/python -m pytest --doctest-modules src -q
 
 docs: $(VENV)/.dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python -m pytest -q -m '' tests/house/test_examples.py
 
 wheel: $(VENV)/.dev
@@ -86,6 +86,7 @@ wheel: $(VENV)/.dev
 # no speed is printed while the tests are red
 bench: test
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis

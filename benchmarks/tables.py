@@ -1,0 +1,75 @@
+"""Write the README's table from benchmarks/results/*.csv, so that no figure in it is typed by hand.
+
+Usage: python benchmarks/tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from statistics import mean, stdev
+
+import results
+
+START, END = "<!-- measured -->\n", "<!-- /measured -->\n"
+SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
+
+
+def table() -> str:
+    """The lines between the marks."""
+    seeds, speeds = results.read("demo_seeds"), results.read("speed")
+    rows = [*_seed_rows(seeds), *_speed_rows(speeds)]
+    text = "| what | figure | command |\n|---|---|---|\n"
+    text += "".join(f"| {what} | {figure or 'to be measured'} | {command} |\n" for what, figure, command in rows)
+    where = (seeds or speeds or [{}])[0]
+    if where:
+        count = f"mean and standard deviation over {len(seeds)} seeds, " if seeds else ""
+        text += f"\n{count}{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}.\n"
+    return text
+
+
+def _seed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
+    def spread(key: str, scale: float, unit: str) -> str:
+        values = [scale * float(row[key]) for row in rows]
+        if not values:
+            return ""
+        return f"{mean(values):.2f}{unit}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+    differing = f"{sum(int(r['images_with_differences']) for r in rows)} of {sum(int(r['images']) for r in rows)}"
+    verdicts = " / ".join(dict.fromkeys(f"{r['verdict']}, {r['analog']}" for r in rows))
+    return [
+        ("test accuracy, fp32", spread("accuracy_fp32", 100, " %"), SEEDS),
+        ("test accuracy, integer program", spread("accuracy_program", 100, " %"), SEEDS),
+        ("accuracy lost by integers", spread("accuracy_lost_points", 1, " points"), SEEDS),
+        ("same answer as fp32", spread("agreement", 100, " %"), SEEDS),
+        ("test images with an integer unlike the fp64 twin's", differing if rows else "", SEEDS),
+        ("verdict, analog layer", verdicts, SEEDS),
+        ("the whole demo", spread("seconds_total", 1, " s"), SEEDS),
+    ]
+
+
+def _speed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
+    wanted = [("training", "64"), ("fp32 inference", "64"), ("integer program on NumPy", "64")]
+    found = {(row["what"], row["batch"]): row for row in rows}
+    lines = []
+    for what, batch in wanted:
+        row = found.get((what, batch))
+        figure = f"{float(row['images_per_s']):.0f} images/s ({float(row['low']):.0f} to {float(row['high']):.0f})" if row else ""
+        lines.append((f"{what}, batch {batch}", figure, SPEED))
+    return lines
+
+
+def main() -> None:
+    """Rewrite the README, or say that it is out of date."""
+    readme = results.ROOT / "README.md"
+    old = readme.read_text(encoding="utf-8")
+    before, _, rest = old.partition(START)
+    _, _, after = rest.partition(END)
+    new = before + START + table() + END + after
+    if "--check" in sys.argv and new != old:
+        sys.exit("error: the README's table is not that of benchmarks/results; run python benchmarks/tables.py")
+    if new != old:
+        readme.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

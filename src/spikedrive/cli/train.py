@@ -1,0 +1,71 @@
+"""`spikedrive train`: a recipe, or a model on a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikedrive.cli.output import note
+from spikedrive.cli.target import checkpoint_path
+from spikedrive.errors import ConfigError, unknown_name
+
+if TYPE_CHECKING:
+    from spikedrive.training import Recipe
+
+
+def verb(
+    target: Annotated[str, typer.Argument(metavar="RECIPE|MODEL", help="A recipe, or a model together with --data.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe fields, as in epochs=20 lr=1e-3.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A folder of class folders, an .npz, an idx folder or a bundled name.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Start from this run or checkpoint, with a new head where the classes differ.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where a run in the same folder was killed.")] = True,
+) -> None:
+    """Train a recipe, or a model on your images.
+
+    Everything about the run is kept in one folder; the same command again resumes a killed run.
+    """
+    from spikedrive.training import train
+
+    recipe = resolve(target, overrides or [], data=data, weights=weights)
+    folder = out or Path("runs") / target
+    try:
+        train(recipe, folder, resume=resume)
+    except KeyboardInterrupt:
+        note(f"interrupted; the same command goes on from the last checkpoint in {folder}")
+        raise typer.Exit(130) from None
+    typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} IMAGE")
+
+
+def resolve(target: str, overrides: list[str], *, data: str | None, weights: str | None) -> Recipe:
+    """The recipe that the words on the command line ask for.
+
+    *Raises*: UnknownNameError, ConfigError, DataError.
+    """
+    from spikedrive.models import list_models
+    from spikedrive.recipes import RECIPES
+    from spikedrive.training import Recipe
+
+    if target in RECIPES:
+        recipe = RECIPES[target]()
+    elif target in list_models():
+        if data is None:
+            raise ConfigError(
+                f"train got the model {target} and no images; a model is trained on --data FOLDER, a recipe "
+                f"({', '.join(RECIPES)}) brings its own. Add --data, for example --data fashion_mnist_mini."
+            )
+        recipe = Recipe(model=target, data=data)
+    else:
+        raise unknown_name("recipe or model", target, [*RECIPES, *list_models()])
+    changes: dict[str, Any] = {} if data is None else {"data": data}
+    if weights is not None:
+        changes["weights"] = str(checkpoint_path(weights))
+    return recipe.replace(**changes).override(overrides)
