@@ -52,7 +52,9 @@ LABELS = torch.tensor([1, 1, 0])
 
 @pytest.fixture
 def recorded(tmp_path):
-    record_activity(Tiny(), IMAGES, LABELS, tmp_path / "activity.npz", chosen=2, batch_size=2, **AS_BYTES)
+    model = Tiny()
+    model.metadata = {"class_names": ["few", "many"]}
+    record_activity(model, IMAGES, LABELS, tmp_path / "activity.npz", chosen=2, batch_size=2, **AS_BYTES)
     with np.load(tmp_path / "activity.npz") as file:
         yield dict(file)
 
@@ -74,6 +76,7 @@ def test_chosen_images_go_round_the_classes_with_rasters_and_answers(recorded):
     assert recorded["image_labels"].tolist() == [0, 1]
     # sums 8 and 3 against 4.5
     assert recorded["image_predictions"].tolist() == [0, 1]
+    assert recorded["class_names"].tolist() == ["few", "many"]
     assert np.array_equal(recorded["images"], IMAGES[[2, 0]].numpy())
     assert recorded["raster_neuron"].tolist() == [[[2, 2, 2, 2], [0, 1, 2, 0]]]
     assert recorded["raster_attention.v_neuron"].tolist() == [[[1, 1, 1, 1], [0, 0, 1, 0]]]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikedrive.data.transforms import normalise
 from spikedrive.errors import ConfigError, DataError, ShapeError
 from spikedrive.files import atomic_write
 from spikedrive.neurons import Neuron
@@ -59,6 +60,7 @@ def record_activity(
     | `levels`, `steps`, `units` (L,) | largest integer, steps T, neurons per image |
     | `images`, `image_labels`, `image_predictions`, `image_indices` | the chosen images |
     | `images_seen` () | N |
+    | `class_names` (K,) | those in the model's metadata; empty where it has none |
     | `raster_<layer>` (T, n, U), `raster_units_<layer>` (U,) | integers of a fixed random sample of units |
     | `membrane_hist_<layer>` (60,), `membrane_edges_<layer>` (61,) | counts of what the neuron receives |
     | `membrane_tails_<layer>` (2,) | counts below the first and above the last edge |
@@ -75,18 +77,17 @@ def record_activity(
     _check(images, labels, chosen, batch_size)
     neurons = _neurons(model)
     indices = _one_per_class(labels, chosen)
-    first = next((p for p in model.parameters()), torch.zeros(()))
-    as_input = _Normaliser(mean, std, first)
+    like = next((p for p in model.parameters()), torch.zeros(()))
     statistics = {path: _LayerStatistics(path, neuron) for path, neuron in neurons.items()}
     with _evaluating(model):
         with _hooked(neurons, lambda path, x, y: statistics[path].add(x, y)):
             for start in range(0, len(images), batch_size):
-                model(as_input(images[start : start + batch_size]))
+                model(normalise(images[start : start + batch_size].to(like.device), mean, std).to(like.dtype))
         outputs: dict[str, Tensor] = {}
         with _hooked(
             neurons, lambda path, x, y: outputs.__setitem__(path, _integers(neurons[path], y).cpu())
         ):
-            logits = model(as_input(images[indices]))
+            logits = model(normalise(images[indices].to(like.device), mean, std).to(like.dtype))
     arrays: dict[str, Any] = {
         "layers": np.array(list(neurons)),
         "images": images[indices].cpu().numpy(),
@@ -94,6 +95,7 @@ def record_activity(
         "image_predictions": logits.argmax(-1).cpu().numpy(),
         "image_indices": np.array(indices),
         "images_seen": np.array(len(images)),
+        "class_names": np.array(list(getattr(model, "metadata", {}).get("class_names", ())), dtype=str),
     }
     for key in ("firing_rate", "density", "levels", "steps", "units"):
         arrays[key] = np.array([getattr(s, key) for s in statistics.values()])
@@ -222,17 +224,6 @@ class _LayerStatistics:
             f"membrane_tails_{self.path}": self._tails.numpy(),
             f"membrane_firing_{self.path}": self._firing.cpu().float().numpy(),
         }
-
-
-class _Normaliser:
-    """uint8 images to what the model takes: (x / 255 - mean) / std in its dtype, on its device."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float], like: Tensor) -> None:
-        self.mean = torch.tensor(list(mean), dtype=like.dtype, device=like.device).view(-1, 1, 1)
-        self.std = torch.tensor(list(std), dtype=like.dtype, device=like.device).view(-1, 1, 1)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return (images.to(self.mean.device, self.mean.dtype) / 255 - self.mean) / self.std
 
 
 @contextmanager
