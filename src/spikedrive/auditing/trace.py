@@ -188,7 +188,7 @@ def evaluate(node: Node, values: dict[str, Any], batch: int = 1) -> Any:
 
 
 def _batch_axis(model: nn.Module) -> int:
-    return 1 if getattr(getattr(model, "card", None), "input", "image") == "frames" else 0
+    return 1 if "frames" in (getattr(model, "input", None), getattr(getattr(model, "card", None), "input", None)) else 0
 
 
 def _quiet_copy(model: nn.Module) -> nn.Module:
@@ -276,7 +276,7 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
             outputs = tuple(n.name for n in results if isinstance(n, fx.Node))
         elif source.op == "placeholder" and source.name in paths:
             path = paths[source.name]
-            value = program.state_dict[path] if path in program.state_dict else program.constants[path]
+            value: Any = program.state_dict[path] if path in program.state_dict else program.constants[path]
             constants[source.name] = value.detach()
             nodes.append(_described(Node(source.name, "constant", target=path), source))
         elif source.op == "placeholder":
