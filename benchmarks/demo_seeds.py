@@ -26,7 +26,17 @@ def main(seeds: list[int]) -> None:
     for seed in seeds:
         out = results.ROOT / "runs" / "seeds" / str(seed)
         # a seed that was measured already is not measured again, so that the command can be interrupted
-        command = [sys.executable, "-m", "spikedrive", "demo", "--seed", str(seed), "--out", str(out), "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "spikedrive",
+            "demo",
+            "--seed",
+            str(seed),
+            "--out",
+            str(out),
+            "--json",
+        ]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         summary: dict[str, Any] = json.loads(done.stdout)
         rows.append({"seed": seed, **{key: summary[key] for key in KEYS}})

@@ -23,7 +23,9 @@ def refuse_while_red() -> None:
     failed = cache / "lastfailed"
     names = list(json.loads(failed.read_text())) if failed.is_file() else []
     if names:
-        sys.exit(f"error: {len(names)} tests failed last, {names[0]} first; figures are printed when all pass.")
+        sys.exit(
+            f"error: {len(names)} tests failed last, {names[0]} first; figures are printed when all pass."
+        )
 
 
 def write(name: str, rows: Iterable[Mapping[str, object]]) -> Path:
@@ -53,7 +55,9 @@ def provenance() -> dict[str, object]:
     import torch
 
     git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
     changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
     return {
         "cpu": _cpu(),
@@ -68,4 +72,6 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )

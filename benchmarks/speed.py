@@ -59,7 +59,11 @@ def per_second(work: Callable[[], object], batch: int, seconds: float = 2.0) -> 
         for _ in range(count):
             work()
         speeds.append(batch * count / (time.perf_counter() - start))
-    return {"images_per_s": round(median(speeds), 1), "low": round(min(speeds), 1), "high": round(max(speeds), 1)}
+    return {
+        "images_per_s": round(median(speeds), 1),
+        "low": round(min(speeds), 1),
+        "high": round(max(speeds), 1),
+    }
 
 
 @torch.no_grad()

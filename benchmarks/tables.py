@@ -19,11 +19,15 @@ def table() -> str:
     seeds, speeds = results.read("demo_seeds"), results.read("speed")
     rows = [*_seed_rows(seeds), *_speed_rows(speeds)]
     text = "| what | figure | command |\n|---|---|---|\n"
-    text += "".join(f"| {what} | {figure or 'to be measured'} | {command} |\n" for what, figure, command in rows)
+    text += "".join(
+        f"| {what} | {figure or 'to be measured'} | {command} |\n" for what, figure, command in rows
+    )
     where = (seeds or speeds or [{}])[0]
     if where:
         count = f"mean and standard deviation over {len(seeds)} seeds, " if seeds else ""
-        text += f"\n{count}{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}.\n"
+        text += (
+            f"\n{count}{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}.\n"
+        )
     return text
 
 
@@ -34,7 +38,9 @@ def _seed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
             return ""
         return f"{mean(values):.2f}{unit}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
-    differing = f"{sum(int(r['images_with_differences']) for r in rows)} of {sum(int(r['images']) for r in rows)}"
+    differing = (
+        f"{sum(int(r['images_with_differences']) for r in rows)} of {sum(int(r['images']) for r in rows)}"
+    )
     verdicts = " / ".join(dict.fromkeys(f"{r['verdict']}, {r['analog']}" for r in rows))
     return [
         ("test accuracy, fp32", spread("accuracy_fp32", 100, " %"), SEEDS),
@@ -53,7 +59,11 @@ def _speed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
     lines = []
     for what, batch in wanted:
         row = found.get((what, batch))
-        figure = f"{float(row['images_per_s']):.0f} images/s ({float(row['low']):.0f} to {float(row['high']):.0f})" if row else ""
+        figure = (
+            f"{float(row['images_per_s']):.0f} images/s ({float(row['low']):.0f} to {float(row['high']):.0f})"
+            if row
+            else ""
+        )
         lines.append((f"{what}, batch {batch}", figure, SPEED))
     return lines
 
@@ -66,7 +76,9 @@ def main() -> None:
     _, _, after = rest.partition(END)
     new = before + START + table() + END + after
     if "--check" in sys.argv and new != old:
-        sys.exit("error: the README's table is not that of benchmarks/results; run python benchmarks/tables.py")
+        sys.exit(
+            "error: the README's table is not that of benchmarks/results; run python benchmarks/tables.py"
+        )
     if new != old:
         readme.write_text(new, encoding="utf-8")
 

@@ -54,7 +54,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch on the pictures."""
     out = tmp_path_factory.mktemp("runs") / "trained"
-    words = ["train", "meta_spikeformer_nano", "epochs=1", "batch_size=8", "--data", str(pictures), "--out", str(out)]
+    words = [
+        "train",
+        "meta_spikeformer_nano",
+        "epochs=1",
+        "batch_size=8",
+        "--data",
+        str(pictures),
+        "--out",
+        str(out),
+    ]
     assert main(words) == 0
     return out
 

@@ -49,4 +49,6 @@ def test_density_is_measured_on_data_and_the_result_is_kept(
 def test_a_path_without_a_model(command: Command, what: str) -> None:
     answer = command("audit", what)
     assert answer.code == 2
-    assert f"error: There is no file or folder {what}; a run's folder or a .safetensors checkpoint" in answer.err
+    assert (
+        f"error: There is no file or folder {what}; a run's folder or a .safetensors checkpoint" in answer.err
+    )

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from cli.conftest import Answer, Command
 from spikedrive.engine import load
@@ -26,7 +25,9 @@ def expect(answer: Answer, message: str) -> None:
 
 
 def test_an_unknown_model(command: Command) -> None:
-    expect(command("train", "meta_spikeformer_nan", "--data", "x"), r"There is no recipe or model named .*nano")
+    expect(
+        command("train", "meta_spikeformer_nan", "--data", "x"), r"There is no recipe or model named .*nano"
+    )
     expect(command("audit", "meta_spikeformer_nan"), r"There is no model, run or checkpoint named .*nano")
 
 
@@ -36,8 +37,13 @@ def test_a_model_without_images(command: Command) -> None:
 
 def test_an_unknown_key_and_a_value_of_the_wrong_type(command: Command, pictures: Path) -> None:
     expect(command("train", NANO, "epoch=3", "--data", pictures), r"A recipe has no key 'epoch'; .* epochs")
-    expect(command("train", NANO, "epochs=many", "--data", pictures), r"The recipe key 'epochs' got 'many'; it takes")
-    expect(command("train", NANO, "epochs", "--data", pictures), r"Got the override 'epochs'; it takes key=value")
+    expect(
+        command("train", NANO, "epochs=many", "--data", pictures),
+        r"The recipe key 'epochs' got 'many'; it takes",
+    )
+    expect(
+        command("train", NANO, "epochs", "--data", pictures), r"Got the override 'epochs'; it takes key=value"
+    )
     expect(
         command("train", NANO, "model_args.level=2", "--data", pictures, "--out", pictures / "run"),
         r".*'level'.* The nearest: levels",
@@ -49,11 +55,16 @@ def test_an_empty_folder_and_one_that_is_not_there(command: Command, tmp_path: P
     empty.mkdir()
     out = tmp_path / "run"
     expect(command("train", NANO, "--data", empty, "--out", out), rf"{empty}.*")
-    expect(command("train", NANO, "--data", tmp_path / "none", "--out", out), r".*none does not exist; accepted are")
+    expect(
+        command("train", NANO, "--data", tmp_path / "none", "--out", out),
+        r".*none does not exist; accepted are",
+    )
     assert not (out / "recipe.json").exists()
 
 
-def test_a_corrupt_image(command: Command, trained: Path, program: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_corrupt_image(
+    command: Command, trained: Path, program: Path, pictures: Path, tmp_path: Path
+) -> None:
     whole = next((pictures / "test" / "dark").iterdir()).read_bytes()
     broken = tmp_path / "broken.png"
     broken.write_bytes(whole[: len(whole) // 2])
@@ -62,7 +73,10 @@ def test_a_corrupt_image(command: Command, trained: Path, program: Path, picture
     text = tmp_path / "text.png"
     text.write_text("no image")
     expect(command("predict", trained, text), r".*text\.png is no PNG or JPEG image")
-    expect(command("predict", trained, tmp_path / "none.png"), r".*none\.png does not exist; the path of a PNG or JPEG")
+    expect(
+        command("predict", trained, tmp_path / "none.png"),
+        r".*none\.png does not exist; the path of a PNG or JPEG",
+    )
 
 
 def test_a_corrupt_image_in_the_training_folder(command: Command, pictures: Path, tmp_path: Path) -> None:
@@ -73,42 +87,67 @@ def test_a_corrupt_image_in_the_training_folder(command: Command, pictures: Path
     expect(answer, r".*dark/0\.png is ")
 
 
-def test_a_checkpoint_of_another_model(command: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model(
+    command: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
     words = ["meta_spikeformer_15m", "--data", pictures, "--weights", trained, "--out", tmp_path / "run"]
-    expect(command("train", *words, "batch_size=8", "image_size=32"), r".*holds a meta_spikeformer_nano, and the recipe")
+    expect(
+        command("train", *words, "batch_size=8", "image_size=32"),
+        r".*holds a meta_spikeformer_nano, and the recipe",
+    )
 
 
 def test_a_damaged_checkpoint(command: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes((trained / "checkpoints" / "best.safetensors").read_bytes()[:1000])
     expect(command("eval", cut, "--data", pictures), r".*cut\.safetensors cannot be read as a checkpoint")
-    expect(command("eval", tmp_path, "--data", pictures), r".*is a folder without checkpoints/best\.safetensors; .*train")
-    expect(command("eval", tmp_path / "none", "--data", pictures), r"There is no file or folder .*none; a run's folder")
+    expect(
+        command("eval", tmp_path, "--data", pictures),
+        r".*is a folder without checkpoints/best\.safetensors; .*train",
+    )
+    expect(
+        command("eval", tmp_path / "none", "--data", pictures),
+        r"There is no file or folder .*none; a run's folder",
+    )
 
 
 def test_a_split_that_the_data_lack(command: Command, trained: Path, pictures: Path) -> None:
-    expect(command("eval", trained, "--data", pictures / "train", "--split", "test"), r".* has no split 'test'; it has train")
+    expect(
+        command("eval", trained, "--data", pictures / "train", "--split", "test"),
+        r".* has no split 'test'; it has train",
+    )
 
 
 def test_a_truncated_program(command: Command, program: Path, pictures: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.sdx"
     cut.write_bytes(program.read_bytes()[:-100])
-    expect(command("infer", cut, pictures), r".*cut\.sdx is an \.sdx program of \d+ bytes that says it has \d+; a whole")
+    expect(
+        command("infer", cut, pictures),
+        r".*cut\.sdx is an \.sdx program of \d+ bytes that says it has \d+; a whole",
+    )
     cut.write_bytes(b"")
     expect(command("infer", cut, pictures), r".*cut\.sdx is no \.sdx program: it is empty")
-    expect(command("infer", tmp_path / "none.sdx", pictures), r"There is no program at .*none\.sdx; .*spikedrive compile")
+    expect(
+        command("infer", tmp_path / "none.sdx", pictures),
+        r"There is no program at .*none\.sdx; .*spikedrive compile",
+    )
 
 
 def test_images_that_the_program_does_not_take(command: Command, program: Path, tmp_path: Path) -> None:
     array = tmp_path / "images.npy"
     np.save(array, np.zeros((2, 3, 28, 28), np.uint8))
-    expect(command("infer", program, array), r"The program got images of shape \(2, 3, 28, 28\); it takes \(B, 1, 28, 28\)")
+    expect(
+        command("infer", program, array),
+        r"The program got images of shape \(2, 3, 28, 28\); it takes \(B, 1, 28, 28\)",
+    )
     np.save(array, np.zeros((2, 1, 28, 28), np.float32))
     expect(command("infer", program, array), r"The program got images of dtype float32; it takes raw uint8")
     array.write_bytes(b"no array")
     expect(command("infer", program, array), r".*images\.npy cannot be read as an array")
     (tmp_path / "empty").mkdir()
-    expect(command("infer", program, tmp_path / "empty"), r".*empty holds no image; \.png, \.jpg, \.jpeg files")
+    expect(
+        command("infer", program, tmp_path / "empty"), r".*empty holds no image; \.png, \.jpg, \.jpeg files"
+    )
 
 
 def test_a_full_disk_leaves_the_last_good_program(trained: Path, program: Path, tmp_path: Path) -> None:
@@ -120,7 +159,10 @@ def test_a_full_disk_leaves_the_last_good_program(trained: Path, program: Path, 
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    expect(Answer(done.returncode, done.stdout, done.stderr), rf"Could not write {good} .*; what was there before is untou")
+    expect(
+        Answer(done.returncode, done.stdout, done.stderr),
+        rf"Could not write {good} .*; what was there before is untou",
+    )
     assert len(load(good).ops) > 10
     assert [p.name for p in tmp_path.iterdir()] == ["m.sdx"]
 
@@ -133,5 +175,8 @@ def test_a_report_without_a_run(command: Command, tmp_path: Path) -> None:
 
 def test_fresh_deletes_runs_only(command: Command, tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("precious")
-    expect(command("demo", "--fresh", "--out", tmp_path), r"--fresh got .*, which holds files and no recipe\.json; it del")
+    expect(
+        command("demo", "--fresh", "--out", tmp_path),
+        r"--fresh got .*, which holds files and no recipe\.json; it del",
+    )
     assert (tmp_path / "letters.txt").read_text() == "precious"

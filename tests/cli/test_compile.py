@@ -15,7 +15,9 @@ from spikedrive.data import decode
 from spikedrive.engine import load
 
 
-def test_every_integer_is_compared_on_request(command: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+def test_every_integer_is_compared_on_request(
+    command: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "m.sdx"
     answer = command("compile", trained, "-o", out, "--verify", pictures, "--samples", 4, "--json")
     assert answer.code == 0
@@ -46,7 +48,7 @@ def test_infer_does_not_import_torch(program: Path, pictures: Path, tmp_path: Pa
     array = tmp_path / "images.npy"
     np.save(array, np.zeros((1, *load(program).input.shape), np.uint8))
     words = ["infer", str(program), str(array if what == "array" else pictures / "test")]
-    code = f"import sys\nfrom spikedrive.cli import main\ncode = main({words})\nsys.exit(code or 3 * ('torch' in sys.modules))"
+    code = f"import sys, spikedrive.cli as c; code = c.main({words}); sys.exit(code or 3 * ('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

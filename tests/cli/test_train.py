@@ -20,7 +20,10 @@ from spikedrive.models import load_model
 def test_a_run_from_a_folder_without_a_recipe_file(trained: Path) -> None:
     recipe = json.loads((trained / "recipe.json").read_text())
     assert (recipe["model"], recipe["epochs"], recipe["batch_size"]) == ("meta_spikeformer_nano", 1, 8)
-    assert load_model(trained / "checkpoints" / "best.safetensors").metadata["class_names"] == ["dark", "light"]
+    assert load_model(trained / "checkpoints" / "best.safetensors").metadata["class_names"] == [
+        "dark",
+        "light",
+    ]
 
 
 def test_eval_measures_the_split_that_was_asked_for(command: Command, trained: Path, pictures: Path) -> None:
@@ -38,7 +41,11 @@ def test_predict_answers_with_names_and_scores(command: Command, trained: Path, 
         assert sorted(answer["names"]) == ["dark", "light"]
         assert answer["scores"] == sorted(answer["scores"], reverse=True)
         assert sum(answer["scores"]) == pytest.approx(1, abs=1e-3)
-    assert command("predict", trained, files[0], "--top", 1).out.splitlines()[0].split() == ["image", "name", "score"]
+    assert command("predict", trained, files[0], "--top", 1).out.splitlines()[0].split() == [
+        "image",
+        "name",
+        "score",
+    ]
 
 
 def test_weights_start_from_a_run_with_a_new_head(
@@ -70,8 +77,19 @@ def test_recipes_take_overrides_and_another_folder() -> None:
 
 def test_ctrl_c_leaves_a_run_that_goes_on(command: Command, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["train", "meta_spikeformer_nano", "epochs=40", "batch_size=8", "--data", str(pictures), "--out", str(run)]
-    process = subprocess.Popen([sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True)
+    words = [
+        "train",
+        "meta_spikeformer_nano",
+        "epochs=40",
+        "batch_size=8",
+        "--data",
+        str(pictures),
+        "--out",
+        str(run),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "state.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

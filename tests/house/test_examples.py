@@ -16,7 +16,9 @@ from spikedrive.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"(?P<slow><!-- slow -->\n)?^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^ *```", re.M | re.S)
+FENCE = re.compile(
+    r"(?P<slow><!-- slow -->\n)?^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^ *```", re.M | re.S
+)
 
 
 def blocks(page: Path, *languages: str) -> list[tuple[bool, str]]:

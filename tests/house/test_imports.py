@@ -35,7 +35,9 @@ def test_torch_is_not_imported(code: str) -> None:
 
 def test_the_runtime_needs_numpy_only() -> None:
     ours = loaded_by("import spikedrive.engine.runtime")
-    assert ours.isdisjoint({"torch", "pydantic", "safetensors", "matplotlib", "plotly", "typer", "rich", "PIL"})
+    assert ours.isdisjoint(
+        {"torch", "pydantic", "safetensors", "matplotlib", "plotly", "typer", "rich", "PIL"}
+    )
 
 
 @pytest.mark.parametrize("name", spikedrive.__all__)
@@ -46,7 +48,9 @@ def test_every_public_name_resolves_and_is_documented(name: str) -> None:
 
 
 def test_a_wrong_public_name_lists_the_right_ones() -> None:
-    with pytest.raises(AttributeError, match=r"no attribute 'creat_model'; public names: Audit, .*create_model"):
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'creat_model'; public names: Audit, .*create_model"
+    ):
         _ = spikedrive.creat_model
 
 

@@ -20,11 +20,18 @@ VERDICTS = ("additive", "gated-additive", "hybrid")
 
 def verb(
     target: Annotated[str, typer.Argument(metavar="MODEL|RUN|CHECKPOINT", help="What to audit.")],
-    fused: Annotated[bool, typer.Option("--fused", help="Fold BN and RepConv first, as it is deployed.")] = False,
-    dense_separable: Annotated[
-        bool, typer.Option("--dense-separable", help="Fuse depthwise and pointwise convolutions too; implies --fused.")
+    fused: Annotated[
+        bool, typer.Option("--fused", help="Fold BN and RepConv first, as it is deployed.")
     ] = False,
-    as_released: Annotated[bool, typer.Option("--as-released", help="The model exactly as it was published.")] = False,
+    dense_separable: Annotated[
+        bool,
+        typer.Option(
+            "--dense-separable", help="Fuse depthwise and pointwise convolutions too; implies --fused."
+        ),
+    ] = False,
+    as_released: Annotated[
+        bool, typer.Option("--as-released", help="The model exactly as it was published.")
+    ] = False,
     data: Annotated[str | None, typer.Option(help="Measure the density on these images.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="How many of them.")] = 64,
     require: Annotated[
@@ -60,7 +67,11 @@ def _inputs(model: SpikingModel, data: str, samples: int) -> Tensor:
     from spikedrive.data.transforms import normalise
 
     images = images_for(model, data, "train")
-    mean, std = images.statistics() if "mean" not in model.metadata else (model.metadata["mean"], model.metadata["std"])
+    mean, std = (
+        images.statistics()
+        if "mean" not in model.metadata
+        else (model.metadata["mean"], model.metadata["std"])
+    )
     # spread over the set, which may be sorted by class
     step = max(1, len(images) // samples)
     return normalise(images.images[::step][:samples], mean, std)

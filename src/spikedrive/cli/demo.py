@@ -29,7 +29,9 @@ def verb(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe's.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier demo left, and start anew.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete what an earlier demo left, and start anew.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train, audit, compile, verify and report.

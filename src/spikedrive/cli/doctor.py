@@ -23,7 +23,10 @@ EXTRAS = {"test": "pytest", "check": "ruff", "docs": "mkdocs"}
 def verb(as_json: JsonFlag = False) -> None:
     """Say what this machine can do."""
     found = facts()
-    rows = [[key, ", ".join(map(str, value)) if isinstance(value, list) else value] for key, value in found.items()]
+    rows = [
+        [key, ", ".join(map(str, value)) if isinstance(value, list) else value]
+        for key, value in found.items()
+    ]
     emit(found, table(["what", "here"], rows), as_json)
 
 
@@ -41,8 +44,12 @@ def facts() -> dict[str, Any]:
         "compiler": _first(COMPILERS),
         "native kernels": "not part of this build; the NumPy interpreter runs programs, exact to the bit",
         "browser": _first(BROWSERS),
-        "data: fashion_mnist": _folder("/usr/share/datasets/fashion-mnist", "apt install dataset-fashion-mnist"),
-        "extras": [f"{name} {'installed' if _has(module) else 'not installed'}" for name, module in EXTRAS.items()],
+        "data: fashion_mnist": _folder(
+            "/usr/share/datasets/fashion-mnist", "apt install dataset-fashion-mnist"
+        ),
+        "extras": [
+            f"{name} {'installed' if _has(module) else 'not installed'}" for name, module in EXTRAS.items()
+        ],
     }
 
 

@@ -11,7 +11,9 @@ from spikedrive.cli.output import JsonFlag, emit
 
 def verb(
     run: Annotated[str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's folder or a checkpoint.")],
-    data: Annotated[str, typer.Option(help="A folder of class folders, an .npz, an idx folder or a bundled name.")],
+    data: Annotated[
+        str, typer.Option(help="A folder of class folders, an .npz, an idx folder or a bundled name.")
+    ],
     split: Annotated[Literal["train", "test"], typer.Option(help="Which part of the data.")] = "test",
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 128,
     as_json: JsonFlag = False,
@@ -22,7 +24,13 @@ def verb(
 
     model = load_trained(run)
     images = images_for(model, data, split)
-    result = evaluate(model, images, batch_size=batch_size, mean=model.metadata["mean"], std=model.metadata["std"])
+    result = evaluate(
+        model, images, batch_size=batch_size, mean=model.metadata["mean"], std=model.metadata["std"]
+    )
     answer = {"run": run, "data": data, "split": split, "images": len(images)}
     answer |= {key: float(result[key]) for key in ("accuracy", "loss")}
-    emit(answer, f"accuracy {answer['accuracy']:.2%}, loss {answer['loss']:.4f} on {len(images)} images", as_json)
+    emit(
+        answer,
+        f"accuracy {answer['accuracy']:.2%}, loss {answer['loss']:.4f} on {len(images)} images",
+        as_json,
+    )

@@ -22,7 +22,9 @@ BATCH = 64
 
 def verb(
     program: Annotated[Path, typer.Argument(metavar="PROGRAM.sdx", help="What `spikedrive compile` wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="PNG or JPEG files, folders of them, or .npy arrays of uint8.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="PNG or JPEG files, folders of them, or .npy arrays of uint8.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many names per image.")] = 1,
     as_json: JsonFlag = False,
 ) -> None:
@@ -31,7 +33,7 @@ def verb(
 
     if not program.is_file():
         raise DataError(
-            f"There is no program at {program}; an .sdx file is needed. Make one with `spikedrive compile RUN -o m.sdx`."
+            f"There is no program at {program}; an .sdx file is needed. Make one: spikedrive compile RUN -o m.sdx."
         )
     loaded = load(program)
     answers = []
@@ -76,7 +78,9 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
-        raise DataError(f"{path} holds no image; {', '.join(SUFFIXES)} files are accepted. Name another folder.")
+        raise DataError(
+            f"{path} holds no image; {', '.join(SUFFIXES)} files are accepted. Name another folder."
+        )
     return found
 
 

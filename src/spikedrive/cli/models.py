@@ -23,7 +23,16 @@ def verb(
     cards = [get_card(name) for name in names]
     header = ["model", "params", "input", "size", "T", "D", "as released", "repaired"]
     rows = [
-        [c.name, c.params, c.input, tuple(c.input_size), c.steps, c.levels, c.verdict_released, c.verdict_repaired]
+        [
+            c.name,
+            c.params,
+            c.input,
+            tuple(c.input_size),
+            c.steps,
+            c.levels,
+            c.verdict_released,
+            c.verdict_repaired,
+        ]
         for c in cards
     ]
     emit([dict(zip(header, row, strict=True)) for row in rows], table(header, rows), as_json)

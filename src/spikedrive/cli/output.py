@@ -58,9 +58,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     body = [list(row) for row in rows]
     cells = [[_cell(c) for c in row] for row in body]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    numeric = [bool(body) and all(_is_number(row[i]) or row[i] is None for row in body) for i in range(len(header))]
+    numeric = [
+        bool(body) and all(_is_number(row[i]) or row[i] is None for row in body) for i in range(len(header))
+    ]
     lines = [
-        "  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, numeric, strict=True)).rstrip()
+        "  ".join(
+            c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
         for row in [list(header), *cells]
     ]
     return "\n".join(lines)

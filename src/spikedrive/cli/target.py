@@ -69,7 +69,9 @@ def load_target(target: str, *, as_released: bool = False) -> SpikingModel:
 
 def input_size(model: SpikingModel) -> tuple[int, int, int]:
     """(C, H, W) that a model was trained on, or that its card declares."""
-    channels, height, width = model.metadata.get("input_size") or (model.card.input_size if model.card else (1, 1, 1))
+    channels, height, width = model.metadata.get("input_size") or (
+        model.card.input_size if model.card else (1, 1, 1)
+    )
     return channels, height, width
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def verb(
-    target: Annotated[str, typer.Argument(metavar="RECIPE|MODEL", help="A recipe, or a model together with --data.")],
+    target: Annotated[
+        str, typer.Argument(metavar="RECIPE|MODEL", help="A recipe, or a model together with --data.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe fields, as in epochs=20 lr=1e-3.")
     ] = None,
@@ -24,7 +26,8 @@ def verb(
         str | None, typer.Option(help="A folder of class folders, an .npz, an idx folder or a bundled name.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Start from this run or checkpoint, with a new head where the classes differ.")
+        str | None,
+        typer.Option(help="Start from this run or checkpoint, with a new head where the classes differ."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a run in the same folder was killed.")] = True,
