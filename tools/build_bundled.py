@@ -34,14 +34,13 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
                 np.lib.format.write_array(member, np.ascontiguousarray(array))
 
 
-def build(source: Path, output: Path) -> list[Path]:
-    """Write both files into `output` and return their paths."""
-    written = []
+def choose(source: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of each file to write."""
+    chosen = {}
     for split, (images, labels) in find_idx(source).items():
-        chosen, classes = first_of_each_class(read_idx(images), read_idx(labels), PER_CLASS[split])
-        written.append(output / f"fashion_mnist_{split}.npz")
-        write_npz(written[-1], images=chosen, labels=classes)
-    return written
+        pixels, classes = first_of_each_class(read_idx(images), read_idx(labels), PER_CLASS[split])
+        chosen[f"fashion_mnist_{split}.npz"] = {"images": pixels, "labels": classes}
+    return chosen
 
 
 if __name__ == "__main__":
@@ -53,5 +52,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--output", type=Path, default=BUNDLED, help="folder to write to")
     arguments = parser.parse_args()
-    for file in build(arguments.source, arguments.output):
-        print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
+    for name, arrays in choose(arguments.source).items():
+        write_npz(arguments.output / name, **arrays)
+        print(f"{arguments.output / name}  {(arguments.output / name).stat().st_size / 1e6:.2f} MB")

@@ -23,6 +23,9 @@ _PAIRS = {
     ("x_test", "y_test"): "test",
     ("x", "y"): "train",
     ("images", "labels"): "train",
+    ("train_images", "train_labels"): "train",
+    ("val_images", "val_labels"): "val",
+    ("test_images", "test_labels"): "test",
 }
 
 
@@ -30,7 +33,9 @@ def open_npz(path: Path) -> Mapping[str, Split]:
     """The splits of an .npz file.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels: integers from 0 to 255,
-    or floats from 0 to 1. Labels are N whole numbers from 0; `class_names` names them.
+    or floats from 0 to 1. Labels are N whole numbers from 0; `class_names` names them. Accepted names
+    are x_train and y_train (x_val, x_test), x and y, images and labels, train_images and train_labels
+    (val_images, test_images).
 
     Raises: DataError for a file that is damaged or holds other arrays.
     """
@@ -126,7 +131,7 @@ def _labels(path: Path, name: str) -> np.ndarray:
 def _read(path: Path, name: str | None) -> np.ndarray:
     # arrays of objects would run code while loading, and stay refused
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return np.array(arrays.files) if name is None else arrays[name]
     except (
         zipfile.BadZipFile,

@@ -5,6 +5,8 @@ Source: Xiao, Rasul, Vollgraf, arXiv:1708.07747; github.com/zalandoresearch/fash
 
 from __future__ import annotations
 
+import lzma
+import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -44,9 +46,9 @@ def open_full() -> Mapping[str, Split]:
 
 def _load_mini(path: Path, size: Size | None, channels: int | None) -> ImageSet:
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             images, labels = arrays["images"], arrays["labels"]
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, lzma.LZMAError) as error:
         raise DataError(
             f"The bundled data at {path} is missing or damaged ({error}); an installation of spikedrive brings it. "
             "Install spikedrive again."

@@ -106,7 +106,7 @@ def _load(
     if images.name.startswith("emnist-"):
         # EMNIST is stored with rows and columns exchanged
         pixels = pixels.transpose(0, 2, 1)
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels).copy())[:, None]
+    tensor = torch.from_numpy(np.array(pixels, order="C"))[:, None]
     return ImageSet(fit(tensor, size, channels), torch.from_numpy(classes.astype(np.int64)), names)
 
 

@@ -55,7 +55,7 @@ def decode(path: str | os.PathLike[str], size: Size | None = None, channels: int
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path} is no PNG or JPEG image; only these two are read. Convert or remove it."
+            f"{path} is no PNG or JPEG image, or damaged at its start; only these two are read. Convert or remove it."
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(

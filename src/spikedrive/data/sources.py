@@ -31,7 +31,7 @@ def load_images(
 
     `source` is a name (`fashion_mnist_mini`, bundled; `fashion_mnist`, its Debian package), a folder
     of idx files (gzipped or not; `folder/emnist-balanced` picks one of several), an `.npz` file
-    (x_train, y_train, x_test, y_test; or x, y; or images, labels; class_names if you like), or a tree
+    (x_train, y_train, x_test, y_test; or x, y; more in arrays.open_npz), or a tree
     of PNG and JPEG files with one folder a class, under train/, val/ and test/ or directly.
     A source that is not divided has the split "train" alone.
 

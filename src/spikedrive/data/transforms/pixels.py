@@ -53,13 +53,16 @@ def sharpen(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def stretch(images: Tensor) -> Tensor:
-    """Autocontrast: the darkest pixel of each channel becomes 0 and the brightest 255."""
-    low, high = images.amin((2, 3)).double(), images.amax((2, 3)).double()
-    scale = 255 / (high - low).clamp_min(1)
-    levels = torch.arange(256, device=images.device, dtype=torch.float64)
-    table = (levels * scale[..., None] - (low * scale)[..., None]).clamp(0, 255)
-    table = torch.where((high > low)[..., None], table, levels)
-    return _look_up(images, table)
+    """Autocontrast: the darkest pixel of each channel becomes 0 and the brightest 255.
+
+    In whole numbers, where Pillow's floats lose one level now and then.
+    """
+    if not images.numel():
+        return images
+    low, high = images.amin((2, 3)).long()[..., None], images.amax((2, 3)).long()[..., None]
+    levels = torch.arange(256, device=images.device)
+    table = (levels - low).clamp_min(0) * 255 // (high - low).clamp_min(1)
+    return _look_up(images, torch.where(high > low, table.clamp_max(255), levels))
 
 
 def equalise(images: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def operations(fill: int = 0) -> dict[str, Operation]:
 def _rotate(images: Tensor, level: Tensor, fill: int) -> Tensor:
     angle = level.double() * math.radians(30)
     cosine, sine = angle.cos(), angle.sin()
-    linear = torch.stack([torch.stack([cosine, sine], -1), torch.stack([-sine, cosine], -1)], 1)
+    linear = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], 1)
     # about the centre of the image
     height, width = images.shape[2:]
     centre = torch.tensor([width / 2, height / 2], dtype=torch.float64, device=images.device)
