@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def solarise(images: Tensor, threshold: Tensor) -> Tensor:
@@ -41,14 +40,12 @@ def sharpen(images: Tensor, factor: Tensor) -> Tensor:
     """A blend with the smoothed image: 0 gives smooth, 1 the image. The outermost pixels stay."""
     if min(images.shape[2:]) < 3:
         return images
-    kernel = torch.ones(1, 1, 3, 3, device=images.device)
-    kernel[..., 1, 1] = 5
-    batch, channels, height, width = images.shape
-    inner = F.conv2d(images.reshape(batch * channels, 1, height, width).float(), kernel / 13)
+    # 1 1 1 / 1 5 1 / 1 1 1 over 13, rounded, in whole numbers: the same on every machine
+    work = images.to(torch.int32)
+    rows = work[:, :, :-2] + work[:, :, 1:-1] + work[:, :, 2:]
+    square = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * work[:, :, 1:-1, 1:-1]
     smooth = images.clone()
-    smooth[:, :, 1:-1, 1:-1] = (
-        (inner + 0.5).floor().to(torch.uint8).reshape(batch, channels, height - 2, width - 2)
-    )
+    smooth[:, :, 1:-1, 1:-1] = ((2 * square + 13) // 26).to(torch.uint8)
     return _blend(smooth, images, factor)
 
 
