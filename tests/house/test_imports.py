@@ -26,6 +26,7 @@ def loaded_by(code: str) -> set[str]:
         "import spikedrive.engine.runtime",
         "import spikedrive; spikedrive.load",
         "import spikedrive.cli",
+        "import spikedrive.data; spikedrive.data.decode",
         "import spikedrive.reports",
     ],
 )

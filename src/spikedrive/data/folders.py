@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from spikedrive.data.fit import Size, height_width
+from spikedrive.data.decoding import decode
 from spikedrive.data.idx import Split
 from spikedrive.data.images import ImageSet
-from spikedrive.data.pictures import SUFFIXES, ImageFiles, decode
+from spikedrive.data.pictures import SUFFIXES, ImageFiles
+from spikedrive.data.size import Size, height_width
 from spikedrive.errors import DataError
 
 _SPLITS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from spikedrive.data import fashion_mnist
 from spikedrive.data.arrays import open_npz
-from spikedrive.data.fit import Size, check_channels, height_width
 from spikedrive.data.folders import open_folder
 from spikedrive.data.idx import Split, find_idx, open_idx
 from spikedrive.data.images import ImageSet
+from spikedrive.data.size import Size, check_channels, height_width
 from spikedrive.errors import DataError
 from spikedrive.registry import Registry
 
