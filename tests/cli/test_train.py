@@ -77,29 +77,17 @@ def test_recipes_take_overrides_and_another_folder() -> None:
 
 def test_ctrl_c_leaves_a_run_that_goes_on(command: Command, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = [
-        "train",
-        "meta_spikeformer_nano",
-        "epochs=40",
-        "batch_size=8",
-        "--data",
-        str(pictures),
-        "--out",
-        str(run),
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True
-    )
+    words = ["train", "meta_spikeformer_nano", "epochs=4", "batch_size=8", "--data", str(pictures), "--out", str(run)]
+    process = subprocess.Popen([sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "state.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"interrupted; the same command goes on from the last checkpoint in {run}" in err
     assert "Traceback" not in err
-    done = len([line for line in (run / "log.jsonl").read_text().splitlines() if '"epoch"' in line])
-    assert done < 80
+    assert not (run / "metrics.json").exists()
     assert command(*words).code == 0
-    epochs = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in epochs if line["kind"] == "epoch"] == list(range(1, 41))
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 3, 4]

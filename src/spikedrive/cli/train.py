@@ -54,8 +54,7 @@ def resolve(target: str, overrides: list[str], *, data: str | None, weights: str
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
     from spikedrive.models import list_models
-    from spikedrive.recipes import RECIPES
-    from spikedrive.training import Recipe
+    from spikedrive.recipes import RECIPES, image_folder
 
     if target in RECIPES:
         recipe = RECIPES[target]()
@@ -65,7 +64,7 @@ def resolve(target: str, overrides: list[str], *, data: str | None, weights: str
                 f"train got the model {target} and no images; a model is trained on --data FOLDER, a recipe "
                 f"({', '.join(RECIPES)}) brings its own. Add --data, for example --data fashion_mnist_mini."
             )
-        recipe = Recipe(model=target, data=data)
+        recipe = image_folder(target, data)
     else:
         raise unknown_name("recipe or model", target, [*RECIPES, *list_models()])
     changes: dict[str, Any] = {} if data is None else {"data": data}
