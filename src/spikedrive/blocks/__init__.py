@@ -4,6 +4,7 @@ from spikedrive.blocks.attention import SpikeAttention
 from spikedrive.blocks.conv import ConvBN, DepthwisePointwise, RepConv, SepConv
 from spikedrive.blocks.embed import Downsample, PatchStem
 from spikedrive.blocks.fuse import fuse
+from spikedrive.blocks.init import spread_over_levels
 from spikedrive.blocks.linear import DistilledLinear, LinearChain
 from spikedrive.blocks.mlp import MLP
 from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_levels
@@ -15,5 +16,5 @@ __all__ = [
     "MLP", "ClassifyHead", "ConvBN", "DepthwisePointwise", "DistilledLinear", "Downsample", "DropPath", "Dropout",
     "InputKind", "LinearChain", "MeanOverTime", "MembraneShortcut", "ModelCard", "NeuronLike", "PatchStem", "RepConv",
     "SEWShortcut", "SepConv", "SpikeAttention", "SpikingModel", "describe_neuron", "fuse", "make_neuron",
-    "select_levels",
+    "select_levels", "spread_over_levels",
 ]  # fmt: skip

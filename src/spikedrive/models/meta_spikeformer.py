@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -39,9 +39,14 @@ from spikedrive.blocks import (
     SpikeAttention,
     SpikingModel,
     select_levels,
+    spread_over_levels,
 )
-from spikedrive.errors import ConfigError
+from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.models._registry import register_model
+
+Init = Literal["released", "levels"]
+"""The original's (PyTorch's own for convolutions); or normal with variance 1 / fan-in, and BatchNorms that
+spread the membrane over an integer neuron's levels (`blocks.spread_over_levels`)."""
 
 
 class _ConvBlock(nn.Module):
@@ -133,9 +138,11 @@ class MetaSpikeformer(SpikingModel):
         in_channels: int = 3,
         input: InputKind = "image",
         drop_path: float = 0.0,
-        init: Literal["released", "kaiming"] = "released",
+        init: Init = "released",
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
+        if init not in get_args(Init):
+            raise unknown_name("initialisation", init, get_args(Init))
         if not len(widths) == len(depths) == len(strides) >= transformer_stages >= 0 or not widths:
             raise ConfigError(
                 f"MetaSpikeformer got {len(widths)} widths, {len(depths)} depths, {len(strides)} strides and "
@@ -186,13 +193,15 @@ class MetaSpikeformer(SpikingModel):
         return features
 
 
-def _initialise(model: MetaSpikeformer, init: str) -> None:
+def _initialise(model: MetaSpikeformer, init: Init) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d) and init == "kaiming":
+        elif isinstance(module, nn.Conv2d) and init == "levels":
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+    if init == "levels":
+        spread_over_levels(model)
 
 
 _STAGES = {
@@ -313,7 +322,7 @@ def meta_spikeformer_nano() -> dict[str, Any]:
     return {
         "widths": (32, 64, 128), "depths": (1, 1, 1), "strides": (2, 2, 2), "transformer_stages": 1,
         "stem_kernel": 5, "separable_kernel": 3, "conv_ratio": 1, "mlp_ratio": 2, "heads": 4,
-        "attention_scale": 1 / 16, "attention_threshold": 1.0, "joint_qkv": True, "outer_bn": False,
+        "attention_scale": 1 / 512, "attention_threshold": 1.0, "joint_qkv": True, "outer_bn": False,
         "spiking_separable": True, "neuron": {"name": "ILIF", "levels": 4}, "steps": 1, "classes": 10,
-        "in_channels": 1, "init": "kaiming",
+        "in_channels": 1, "init": "levels",
     }  # fmt: skip

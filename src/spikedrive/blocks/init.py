@@ -1,0 +1,28 @@
+"""Where training starts: BatchNorms that spread a membrane over the levels of an integer neuron."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from spikedrive.blocks.attention import SpikeAttention
+from spikedrive.blocks.conv import RepConv, SepConv
+from spikedrive.blocks.mlp import MLP
+
+
+def spread_over_levels(model: nn.Module, *, gain: float = 2.0, shift: float = 1.0) -> None:
+    """Start each BatchNorm that feeds a neuron at `gain` and `shift`, in place.
+
+    A membrane of mean 1 and deviation 2 meets all of 0..4; one of mean 0 and deviation 1 is rounded
+    to 0 or 1 nearly everywhere, and learns slowly. BatchNorms that end a branch onto a membrane
+    shortcut, and RepConv's inner one, start as the identity.
+    """
+    plain: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module, RepConv):
+            plain.add(module.pad_bn)
+        if isinstance(module, SepConv | MLP | SpikeAttention):
+            plain.add([m for m in module.modules() if isinstance(m, nn.BatchNorm2d)][-1])
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 1.0 if module in plain else gain)
+            nn.init.constant_(module.bias, 0.0 if module in plain else shift)
