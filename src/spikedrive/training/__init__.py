@@ -1,0 +1,11 @@
+"""Training: the recipe, the loop, and what comes out of it."""
+
+from spikedrive.training.activity import record_activity
+from spikedrive.training.evaluate import evaluate
+from spikedrive.training.loop import Run, train
+from spikedrive.training.optimizers import Lamb, WeightAverage, learning_rate, make_optimizer
+from spikedrive.training.recipe import Recipe
+
+__all__ = [
+    "Lamb", "Recipe", "Run", "WeightAverage", "evaluate", "learning_rate", "make_optimizer", "record_activity", "train",
+]  # fmt: skip

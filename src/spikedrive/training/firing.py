@@ -1,0 +1,42 @@
+"""How much a network fires, looked at now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from spikedrive.neurons import Neuron
+
+
+class FiringRate:
+    """Spikes per neuron per step over the whole network, of the last pass inside `watching`.
+
+    An integer s counts as s spikes. The hooks live only inside `watching`, so that copies, exports and
+    the passes in between know nothing of them.
+    """
+
+    def __init__(self) -> None:
+        self._counts: list[tuple[Tensor, int]] = []
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Count what every neuron of `model` emits inside."""
+        self._counts = []
+        handles = [m.register_forward_hook(self._see) for m in model.modules() if isinstance(m, Neuron)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def totals(self) -> tuple[float, float]:
+        """Spikes, and neurons times steps; waits for the device."""
+        return sum(float(spikes) for spikes, _ in self._counts), float(sum(size for _, size in self._counts))
+
+    def _see(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        assert isinstance(module, Neuron)
+        spikes = output.detach().abs().sum(dtype=None if output.dtype.itemsize > 2 else output.float().dtype)
+        self._counts.append((spikes / module.domain.scale, output.numel()))

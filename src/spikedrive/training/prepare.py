@@ -1,0 +1,261 @@
+"""From a recipe to images, a model, a teacher and the batches of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikedrive.blocks import SpikingModel
+from spikedrive.data import ImageSet, batches, count_batches, generator, load_images, transforms
+from spikedrive.data.transforms import normalise
+from spikedrive.errors import CheckpointError, ConfigError, DataError, unknown_name
+from spikedrive.models import create_model, get_card, load_model, load_weights
+from spikedrive.training.recipe import Recipe
+
+Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+# what a number is drawn for: the last word of its address
+_SPLIT, _WEIGHTS, _ORDER, _AUGMENT, _MODEL = range(5)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The training images, divided; `mean` and `std` are of pixels divided by 255, one a channel."""
+
+    train: ImageSet
+    validation: ImageSet
+    mean: list[float]
+    std: list[float]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a resumed run must find again."""
+        return {
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "class_names": list(self.train.class_names),
+            "shape": list(self.train.shape),
+        }
+
+
+def prepare_images(recipe: Recipe) -> Images:
+    """The recipe's training split, divided into training and validation images; no test image is opened.
+
+    Mean and deviation are those of the checkpoint in `weights`, which learned with them, or of the images.
+
+    *Raises*: DataError for a source that cannot be read or is too small; CheckpointError, UnknownNameError.
+    """
+    card = get_card(recipe.model)
+    if recipe.model_args.get("input", card.input) != "image":
+        raise ConfigError(
+            f"{recipe.model} takes sequences (T, B, C, H, W), and training reads single images here. "
+            "Choose a model whose card says input='image', or set model_args.input=image."
+        )
+    channels, height, width = card.input_size
+    size = recipe.image_size or (height, width)
+    channels = recipe.model_args.get("in_channels", channels)
+    whole = load_images(recipe.data, "train", size=size, channels=channels)
+    if len(whole.class_names) < 2:
+        raise DataError(
+            f"{recipe.data} has {len(whole.class_names)} class; a classifier takes at least two. "
+            "Put the images into one folder a class."
+        )
+    train, validation = whole.split(recipe.val_fraction, seed=_seed(recipe, _SPLIT))
+    if not len(validation) or len(train) < recipe.batch_size:
+        raise DataError(
+            f"{recipe.data} gives {len(train)} training and {len(validation)} validation images; a step takes "
+            f"batch_size={recipe.batch_size} and the choice of a checkpoint at least one. "
+            f"Add images, or set batch_size={max(1, len(train))} or less."
+        )
+    known = load_model(recipe.weights).metadata if recipe.weights else {}
+    if len(known.get("mean", ())) == len(known.get("std", ())) == channels:
+        return Images(train, validation, list(known["mean"]), list(known["std"]))
+    return Images(train, validation, *train.statistics())
+
+
+def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[str]]:
+    """The model with its first weights, and what the user should know about it.
+
+    *Raises*: CheckpointError where `weights` belongs to another model; ConfigError for model_args.
+    """
+    classes = len(images.train.class_names)
+    arguments = {**recipe.model_args, "classes": classes}
+    if recipe.teacher is not None:
+        arguments.setdefault("distilled", True)
+    torch.manual_seed(_seed(recipe, _WEIGHTS))
+    model = create_model(recipe.model, **arguments)
+    notes = []
+    if recipe.weights is not None:
+        given = load_model(recipe.weights)
+        name = given.card.name if given.card else type(given).__name__
+        if name != recipe.model:
+            raise CheckpointError(
+                f"weights={recipe.weights} holds a {name}, and the recipe trains a {recipe.model}; weights of the same "
+                f"model are accepted. Train {name}, or choose another checkpoint."
+            )
+        theirs = tuple(given.metadata.get("class_names", ()))
+        fresh = theirs != images.train.class_names
+        load_weights(model, recipe.weights, new_head=fresh)
+        if fresh:
+            notes.append(
+                f"{recipe.weights} was trained for {given.classes} classes"
+                f"{'' if len(theirs) != classes else ' of other names'}; the head for these {classes} starts anew."
+            )
+    # FSDP2 takes contiguous parameters only; the images are channels-last all the same
+    if recipe.channels_last and recipe.strategy != "fsdp":
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return model, notes
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained model that answers the student's batches.
+
+    *Equation*: the student's x = (p - mean) / std becomes the teacher's (p - mean') / std' = gain x + shift.
+    """
+
+    model: SpikingModel
+    gain: Tensor
+    shift: Tensor
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Its logits (B, K) for the student's input."""
+        return self.model(torch.addcmul(self.shift.to(x), x, self.gain.to(x)))
+
+
+def prepare_teacher(recipe: Recipe, images: Images, device: torch.device) -> Teacher | None:
+    """The recipe's teacher in eval mode, or None.
+
+    *Raises*: CheckpointError where it knows other classes or another input.
+    """
+    if recipe.teacher is None:
+        return None
+    model = load_model(recipe.teacher)
+    known = model.metadata
+    names, own = tuple(known.get("class_names", ())), images.train.class_names
+    if names != own or len(known.get("mean", ())) != len(images.mean):
+        raise CheckpointError(
+            f"The teacher {recipe.teacher} knows {len(names)} classes ({', '.join(names[:3])}, ...) on "
+            f"{len(known.get('mean', ()))} channels; these images have {len(own)} ({', '.join(own[:3])}, ...) on "
+            f"{len(images.mean)}. Take a teacher that was trained on the same classes."
+        )
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    mean, std = torch.tensor(images.mean), torch.tensor(images.std)
+    mean_there, std_there = torch.tensor(known["mean"]), torch.tensor(known["std"])
+    gain, shift = std / std_there, (mean - mean_there) / std_there
+    return Teacher(model.to(device), gain.view(-1, 1, 1), shift.view(-1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process computes at once: a share of a batch, ready for the model."""
+
+    x: Tensor
+    targets: Tensor
+    seed: int
+    """For what the model draws itself, such as drop-path."""
+
+
+class Batches:
+    """The optimizer steps of an epoch as a pure function of (recipe, epoch, step).
+
+    A step of `batch_size` images is shared by `world` processes, each computes its share in `accumulate`
+    parts, and every part is augmented in one or more shards, each with random numbers of its own address.
+    """
+
+    def __init__(
+        self, recipe: Recipe, images: Images, *, device: torch.device, rank: int = 0, world: int = 1
+    ) -> None:
+        self._recipe, self._images, self._device = recipe, images, device
+        self._rank, self._world = rank, world
+        parts = world * recipe.accumulate
+        shards = recipe.shards or parts
+        if shards % parts or recipe.batch_size % shards:
+            raise ConfigError(
+                f"batch_size={recipe.batch_size} on {world} processes x accumulate={recipe.accumulate} in {shards} "
+                "shards comes out unevenly; shards is a multiple of processes x accumulate, and batch_size one of "
+                f"shards. Set batch_size={max(1, recipe.batch_size // shards) * shards}, or change shards."
+            )
+        self._shards_a_part = shards // parts
+        self._classes = len(images.train.class_names)
+        self._augment = _augmentation(recipe)
+        self._mix = _mixing(recipe)
+        self.steps = count_batches(len(images.train), recipe.batch_size, drop_last=True)
+        """Optimizer steps in an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[list[Part]]:
+        """This process's parts of every step from `start` on; epochs and steps count from 0."""
+        recipe = self._recipe
+        own = batches(
+            self._images.train,
+            recipe.batch_size // self._world,
+            seed=_seed(recipe, _ORDER),
+            epoch=epoch,
+            shuffle=True,
+            rank=self._rank,
+            world=self._world,
+            drop_last=True,
+            start_batch=start,
+        )
+        for step, (_, pixels, labels) in enumerate(own, start):
+            pixels = pixels.to(self._device, non_blocking=True)
+            labels = labels.to(self._device, non_blocking=True)
+            pairs = zip(pixels.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True)
+            yield [
+                self._part(epoch, step, self._rank * recipe.accumulate + k, *pair)
+                for k, pair in enumerate(pairs)
+            ]
+
+    def _part(self, epoch: int, step: int, part: int, pixels: Tensor, labels: Tensor) -> Part:
+        recipe, count = self._recipe, self._shards_a_part
+        xs, targets = [], []
+        for k, (image, label) in enumerate(zip(pixels.chunk(count), labels.chunk(count), strict=True)):
+            source = generator(recipe.seed, _AUGMENT, epoch, step, part * count + k)
+            x = normalise(self._augment(image, source), self._images.mean, self._images.std)
+            if self._mix is not None:
+                x, label = self._mix(x, transforms.one_hot(label, self._classes), source)
+            xs.append(x)
+            targets.append(label)
+        x = xs[0] if count == 1 else torch.cat(xs)
+        if recipe.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        seed = _seed(recipe, _MODEL, epoch, step, part)
+        return Part(x, targets[0] if count == 1 else torch.cat(targets), seed)
+
+
+def _augmentation(recipe: Recipe) -> transforms.Compose:
+    steps = []
+    for name, arguments in recipe.augment.items():
+        known = [
+            n
+            for n in transforms.__all__
+            if n[0].isupper() and n not in ("Compose", "Mixup", "CutMix", "OneOf")
+        ]
+        if name not in known:
+            raise unknown_name("transform", name, known)
+        try:
+            steps.append(getattr(transforms, name)(**arguments))
+        except TypeError as error:
+            raise ConfigError(
+                f"augment.{name} got {arguments}, which it does not take ({error}). Correct augment.{name}."
+            ) from error
+    return transforms.Compose(steps)
+
+
+def _mixing(recipe: Recipe) -> Mix | None:
+    kinds: list[Mix] = []
+    if recipe.mixup:
+        kinds.append(transforms.Mixup(recipe.mixup))
+    if recipe.cutmix:
+        kinds.append(transforms.CutMix(recipe.cutmix))
+    return transforms.OneOf(kinds) if len(kinds) > 1 else (kinds[0] if kinds else None)
+
+
+def _seed(recipe: Recipe, *where: int) -> int:
+    return generator(recipe.seed, *where).initial_seed()
