@@ -79,14 +79,21 @@ class RepConv(LinearChain):
         assert (
             bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
         )
+        assert bn.momentum is not None
         with torch.no_grad():
             pad = bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)
             if bn.training:
                 bn.num_batches_tracked.add_(1)
         x = F.batch_norm(
-            self.reduce(x), bn.running_mean, bn.running_var, bn.weight, bn.bias - pad, bn.training, bn.momentum or 0.0,
+            self.reduce(x),
+            bn.running_mean,
+            bn.running_var,
+            bn.weight,
+            bn.bias - pad,
+            bn.training,
+            bn.momentum,
             bn.eps,
-        )  # fmt: skip
+        )
         x = F.conv2d(
             x, depthwise.weight, pad * depthwise.weight.sum((1, 2, 3)), padding=depthwise.padding,
             groups=depthwise.groups,

@@ -1,0 +1,96 @@
+"""Every registered model, small enough to test: the one place that knows how."""
+
+from __future__ import annotations
+
+import copy
+from fnmatch import fnmatch
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import spikedrive as sd
+from spikedrive.blocks import SpikingModel
+
+# the first pattern that matches a registered name gives its small arguments and the size of its pictures
+_META = {
+    "widths": (8, 16, 24), "depths": (1, 1, 1), "strides": (2, 2, 1), "transformer_stages": 1, "heads": 1,
+    "stem_kernel": 3, "separable_kernel": 3,
+}  # fmt: skip
+TINY: list[tuple[str, dict[str, Any], int]] = [
+    ("spike_driven_transformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
+    (
+        "meta_spikeformer_nano",
+        {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2, "attention_scale": 1 / 32},
+        16,
+    ),
+    ("meta_spikeformer_*", _META, 16),
+]
+# one name for each shape that the code can take; the others differ in numbers that TINY replaces
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "v1": ("spike_driven_transformer_8_384", {}),
+    "v1_plif": ("spike_driven_transformer_8_384", {"neuron": "PLIF"}),
+    "v1_inner_shortcut": ("spike_driven_transformer_cifar_2_256", {"mlp_ratio": 1}),
+    "v1_frames": ("spike_driven_transformer_gesture_2_256", {}),
+    "v2": ("meta_spikeformer_15m", {}),
+    "v2_distilled": ("meta_spikeformer_15m", {"distilled": True}),
+    "v2_spiking": ("meta_spikeformer_spiking_15m", {}),
+    "v2_integer": (
+        "meta_spikeformer_spiking_15m",
+        {"neuron": {"name": "ILIF", "levels": 4, "carry": True}, "attention_scale": 1 / 64},
+    ),
+    "nano": ("meta_spikeformer_nano", {}),
+}
+
+
+def tiny(family: str, **config: Any) -> SpikingModel:
+    """A small model of a family of `FAMILIES`, in eval mode, with firing neurons."""
+    return copy.deepcopy(_lively(family, tuple(sorted(config.items()))))
+
+
+@cache
+def _lively(family: str, config: tuple[tuple[str, Any], ...]) -> SpikingModel:
+    name, own = FAMILIES[family]
+    small, size = small_arguments(name)
+    torch.manual_seed(0)
+    model = sd.create_model(name, **{"steps": 2, "classes": 5, **small, **own, **dict(config)})
+    # a product of three binaries, an eighth of it, reaches its threshold only where all fire often
+    rare = "attention_scale" in model.config and model.neurons()["head.neuron"].domain.levels == 1
+    gain = (2.0, 3.0) if rare else (1.0, 2.0)
+    return liven(model, pictures(model, size, batch=4), gain=gain).eval()
+
+
+def small_arguments(name: str) -> tuple[dict[str, Any], int]:
+    """The small arguments and the picture size for a registered name."""
+    return next((arguments, size) for pattern, arguments, size in TINY if fnmatch(name, pattern))
+
+
+def inputs(family: str, model: SpikingModel, *, batch: int = 2, steps: int = 3) -> Tensor:
+    """Pictures as the model takes them; `steps` counts frames."""
+    return pictures(model, small_arguments(FAMILIES[family][0])[1], batch=batch, steps=steps)
+
+
+def pictures(model: SpikingModel, size: int, *, batch: int, steps: int = 3) -> Tensor:
+    """Normal noise in the model's shape and dtype."""
+    generator = torch.Generator().manual_seed(1)
+    shape = (batch, model.in_channels, size, size)
+    shape = shape if model.input == "image" else (steps, *shape)
+    dtype = next(model.parameters()).dtype
+    return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def liven(model: SpikingModel, x: Tensor, *, gain: tuple[float, float] = (1.0, 2.0)) -> SpikingModel:
+    """Non-trivial BatchNorm, so that neurons fire: a fresh network is almost silent in eval mode."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, *gain)
+        nn.init.uniform_(norm.bias, 0.2, 0.6)
+        norm.momentum = 1.0
+    model.train()
+    with torch.no_grad():
+        for _ in range(4):
+            model(x)
+    for norm in norms:
+        norm.momentum = 0.1
+    return model
