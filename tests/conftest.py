@@ -14,6 +14,9 @@ hook = install_import_hook(["spikedrive.ops", "spikedrive.neurons"], "typecheck.
 
 import torch  # noqa: E402
 
+# two workers share two cores; more threads than cores only wait for each other
+torch.set_num_threads(1)
+
 STRICT = os.environ.get("SPIKEDRIVE_STRICT") == "1"
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
