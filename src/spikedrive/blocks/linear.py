@@ -40,7 +40,7 @@ def batch_norm_map(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return gain, bn.bias.double() - bn.running_mean.double() * gain
 
 
-def conv_with_bias(weight: Tensor, bias: Tensor, like: nn.Conv2d, *, padding: int | None = None) -> nn.Conv2d:
+def conv_with_bias(weight: Tensor, bias: Tensor, like: nn.Conv2d) -> nn.Conv2d:
     """An `nn.Conv2d` of `weight` (out, in / groups, k, k) and `bias` (out,) with the geometry and dtype of `like`.
 
     A weight as wide as the input makes the convolution dense, whatever the groups of `like`.
@@ -48,9 +48,8 @@ def conv_with_bias(weight: Tensor, bias: Tensor, like: nn.Conv2d, *, padding: in
     out_channels, width, size, _ = weight.shape
     groups = like.groups if width * like.groups == like.in_channels else 1
     conv = nn.Conv2d(
-        width * groups, out_channels, size, like.stride, like.padding if padding is None else padding,
-        groups=groups, device=like.weight.device, dtype=like.weight.dtype,
-    )  # fmt: skip
+        width * groups, out_channels, size, like.stride[0], int(like.padding[0]), groups=groups
+    ).to(like.weight)  # fmt: skip
     with torch.no_grad():
         conv.weight.copy_(weight)
         if conv.bias is not None:

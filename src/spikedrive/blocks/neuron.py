@@ -26,7 +26,7 @@ def make_neuron(neuron: NeuronLike, *, threshold: float = 1.0) -> Neuron:
     0.5
     """
     check_number("make_neuron", "threshold", threshold, above=0)
-    made = _build(neuron)
+    made: Any = _build(neuron)
     if threshold == 1.0:
         return made
     own = getattr(made, "threshold", None)
