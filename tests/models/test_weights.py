@@ -67,7 +67,7 @@ def test_a_failed_write_leaves_the_last_good_file(saved: Path, monkeypatch: pyte
     def full(*_args: object, **_kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spikedrive.models._weights.save_file", full)
+    monkeypatch.setattr("spikedrive.models._weights.save", full)
     with pytest.raises(StorageError, match="No space left on device"):
         sd.save_model(sd.create_model("meta_spikeformer_nano", **NANO), saved)
     assert saved.read_bytes() == before

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from spikedrive.blocks import SpikingModel, describe_neuron, fuse
@@ -56,7 +56,8 @@ def save_model(
     # contiguous copies: channels_last weights are stored in the usual order
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"spikedrive": text})
+        # through memory: safetensors reports a full disk as an error of its own kind
+        temporary.write_bytes(save(tensors, metadata={"spikedrive": text}))
 
 
 def load_model(path: str | PathLike[str]) -> SpikingModel:

@@ -55,7 +55,8 @@ def model_state(model: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights on the CPU, whole on the first process; every process calls it."""
     if is_sharded(model):
         sharded, options = _sharded()
-        return sharded.get_model_state_dict(model, options=options)
+        # what lies on the CPU already, buffers for example, comes back uncopied
+        return {name: tensor.clone() for name, tensor in sharded.get_model_state_dict(model, options=options).items()}
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 

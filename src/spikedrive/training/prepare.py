@@ -50,6 +50,7 @@ def prepare_images(recipe: Recipe) -> Images:
     *Raises*: DataError for a source that cannot be read or is too small; CheckpointError, UnknownNameError.
     """
     card = get_card(recipe.model)
+    known = _given(recipe).metadata if recipe.weights else {}
     if recipe.model_args.get("input", card.input) != "image":
         raise ConfigError(
             f"{recipe.model} takes sequences (T, B, C, H, W), and training reads single images here. "
@@ -71,7 +72,6 @@ def prepare_images(recipe: Recipe) -> Images:
             f"batch_size={recipe.batch_size} and the choice of a checkpoint at least one. "
             f"Add images, or set batch_size={max(1, len(train))} or less."
         )
-    known = load_model(recipe.weights).metadata if recipe.weights else {}
     if len(known.get("mean", ())) == len(known.get("std", ())) == channels:
         return Images(train, validation, list(known["mean"]), list(known["std"]))
     return Images(train, validation, *train.statistics())
@@ -90,13 +90,7 @@ def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[st
     model = create_model(recipe.model, **arguments)
     notes = []
     if recipe.weights is not None:
-        given = load_model(recipe.weights)
-        name = given.card.name if given.card else type(given).__name__
-        if name != recipe.model:
-            raise CheckpointError(
-                f"weights={recipe.weights} holds a {name}, and the recipe trains a {recipe.model}; weights of the same "
-                f"model are accepted. Train {name}, or choose another checkpoint."
-            )
+        given = _given(recipe)
         theirs = tuple(given.metadata.get("class_names", ()))
         fresh = theirs != images.train.class_names
         load_weights(model, recipe.weights, new_head=fresh)
@@ -227,6 +221,19 @@ class Batches:
             x = x.contiguous(memory_format=torch.channels_last)
         seed = _seed(recipe, _MODEL, epoch, step, part)
         return Part(x, targets[0] if count == 1 else torch.cat(targets), seed)
+
+
+def _given(recipe: Recipe) -> SpikingModel:
+    """The model in `weights`, which is of the recipe's kind."""
+    assert recipe.weights is not None
+    given = load_model(recipe.weights)
+    name = given.card.name if given.card else type(given).__name__
+    if name != recipe.model:
+        raise CheckpointError(
+            f"weights={recipe.weights} holds a {name}, and the recipe trains a {recipe.model}; weights of the same "
+            f"model are accepted. Train {name}, or choose another checkpoint."
+        )
+    return given
 
 
 def _augmentation(recipe: Recipe) -> transforms.Compose:
