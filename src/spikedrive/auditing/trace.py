@@ -144,12 +144,20 @@ class Graph:
         return sha.hexdigest()
 
 
-def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, batch_axis: int | None = None) -> Graph:
+def trace(
+    model: nn.Module,
+    example: Tensor | tuple[Tensor, ...],
+    *,
+    batch_axis: int | None = None,
+    dynamic: bool = True,
+    decompose: Callable[[str], bool] | None = None,
+) -> Graph:
     """The graph of `model` in eval mode on inputs like `example`; the model itself is not changed.
 
-    The batch may have any size where the model allows it. `batch_axis` is 0 for static inputs
-    (B, ...) and 1 for sequences (T, B, ...); a model's card says which, so it is needed for models
-    without a card only.
+    The batch may have any size where the model allows it, unless `dynamic` is False. `batch_axis` is 0 for
+    static inputs (B, ...) and 1 for sequences (T, B, ...); a model's card says which, so it is needed for
+    models without a card only. An operation for which `decompose` says so is written in simpler ones, where
+    PyTorch knows them.
 
     Raises: AuditError naming the line that cannot be exported; ShapeError for an example without a batch.
     """
@@ -161,13 +169,14 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, batch_axis:
                 f"trace got an example of shape {tuple(x.shape)}, which has no sample along axis {axis}; it takes "
                 "(B, ...) for static inputs and (T, B, ...) for sequences. Add the batch axis."
             )
+    asked = dynamic
     with torch.no_grad():
-        program = _functional(_export(_quiet_copy(model), examples, axis))
-    dynamic = _takes_any_batch(program, axis)
-    if not dynamic and examples[0].shape[axis] == 1:
+        program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=asked), decompose)
+    dynamic = asked and _takes_any_batch(program, axis)
+    if asked and not dynamic and examples[0].shape[axis] == 1:
         # the second sample was ours; a model of one fixed batch size gets the size that it was given
         with torch.no_grad():
-            program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=False))
+            program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=False), decompose)
     batch = 1 if dynamic else examples[0].shape[axis]
     return _folded(_convert(program, batch, dynamic, axis))
 
@@ -188,7 +197,11 @@ def evaluate(node: Node, values: dict[str, Any], batch: int = 1) -> Any:
 
 
 def _batch_axis(model: nn.Module) -> int:
-    return 1 if "frames" in (getattr(model, "input", None), getattr(getattr(model, "card", None), "input", None)) else 0
+    return (
+        1
+        if "frames" in (getattr(model, "input", None), getattr(getattr(model, "card", None), "input", None))
+        else 0
+    )
 
 
 def _quiet_copy(model: nn.Module) -> nn.Module:
@@ -243,15 +256,27 @@ def _is_model_file(path: str) -> bool:
     return not path.startswith((_TORCH, "<", "torch/")) and path not in _PLUMBING
 
 
-def _functional(program: ExportedProgram) -> ExportedProgram:
-    """The same program without in-place operations."""
-    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
-    if not any(isinstance(t, torch._ops.OpOverload) and t._schema.is_mutable for t in targets):
-        return program
-    with warnings.catch_warnings():
-        # torch 2.13 warns about its own use of LeafSpec
-        warnings.simplefilter("ignore", FutureWarning)
-        return program.run_decompositions({})
+def _functional(program: ExportedProgram, decompose: Callable[[str], bool] | None) -> ExportedProgram:
+    """The same program without in-place operations, and without those to be decomposed."""
+    for _ in range(_ROUNDS):
+        called = {node.target for node in program.graph.nodes if node.op == "call_function"}
+        operations = [t for t in called if isinstance(t, torch._ops.OpOverload)]
+        unwanted = {
+            t for t in operations if decompose is not None and decompose(str(t)) and t is not _FUNCTIONAL_BN
+        }
+        known = torch.export.default_decompositions() if unwanted else {}
+        table: dict[Any, Any] = {t: known[t] for t in unwanted if t in known}
+        if not table and not any(t._schema.is_mutable for t in operations):
+            break
+        with warnings.catch_warnings():
+            # torch 2.13 warns about its own use of LeafSpec
+            warnings.simplefilter("ignore", FutureWarning)
+            program = program.run_decompositions(table)
+    return program
+
+
+# a decomposition may consist of operations that decompose further
+_ROUNDS = 4
 
 
 def _takes_any_batch(program: ExportedProgram, axis: int) -> bool:
@@ -269,7 +294,7 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
     constants: dict[str, Tensor] = {}
     inputs: list[str] = []
     outputs: tuple[str, ...] = ()
-    whole = {node.name for node in program.graph.nodes if node.target is _FUNCTIONAL_BATCH_NORM}
+    whole = {node.name for node in program.graph.nodes if node.target is _FUNCTIONAL_BN}
     for source in program.graph.nodes:
         if source.op == "output":
             results = source.args[0][len(source.args[0]) - len(signature.user_outputs) :]
@@ -295,7 +320,7 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
     return Graph(nodes, tuple(inputs), outputs, constants, batch, dynamic, axis)
 
 
-_FUNCTIONAL_BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
+_FUNCTIONAL_BN = torch.ops.aten._native_batch_norm_legit_no_training.default
 
 
 def _holds_tensors(source: fx.Node) -> bool:
@@ -310,7 +335,7 @@ def _call(source: fx.Node) -> Node:
     target: Any = source.target
     if getattr(target, "__name__", "") == "getitem":
         return Node(source.name, "getitem", tuple(args), dict(kwargs))
-    if target is _FUNCTIONAL_BATCH_NORM:
+    if target is _FUNCTIONAL_BN:
         # what becomes of a batch_norm when a program is made free of in-place operations
         target, args, kwargs = torch.ops.aten.batch_norm.default, (*args[:5], False, *args[5:], False), {}
     return Node(source.name, str(target), tuple(args), dict(kwargs), function=target)

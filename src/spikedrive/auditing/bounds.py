@@ -1,0 +1,210 @@
+"""Values and costs carried through a graph, node by node; an operation without a rule stops it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikedrive.auditing import spread
+from spikedrive.auditing.folding import Step, materialise
+from spikedrive.auditing.ledger import Ledger
+from spikedrive.auditing.rules import RULES, neurons
+from spikedrive.auditing.trace import Graph, Node, trace
+from spikedrive.auditing.value import Value, of_constant, of_integers, unbounded
+from spikedrive.errors import AuditError
+from spikedrive.neurons import Neuron
+from spikedrive.ops.domain import Domain
+from spikedrive.ops.domains import NEURON_OPS
+from spikedrive.state import plain_path
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What holds of every node of a graph, and what each costs."""
+
+    graph: Graph
+    values: dict[str, Any]
+    ledger: Ledger
+
+    def value(self, name: str) -> Value:
+        """The value of a node with one output."""
+        return self.values[name]
+
+
+def propagate(graph: Graph, inputs: Sequence[Domain | None] = ()) -> Proof:
+    """The proof of `graph`; its inputs are real numbers unless `inputs` gives their domains.
+
+    Raises: AuditError for an operation without a rule, or a neuron whose declared domain is too small.
+    """
+    values: dict[str, Any] = {}
+    proof = Proof(graph, values, Ledger(graph))
+    given = dict(zip(graph.inputs, inputs, strict=False))
+    for node in graph:
+        values[node.name] = _value_of(proof, node, given.get(node.name))
+    for name in graph.outputs:
+        _read_out(proof, name)
+    return proof
+
+
+def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
+    if node.op == "input":
+        if given is not None:
+            return of_integers(node.shape, given, "fired", levels=given.levels)
+        return unbounded(node.shape, base="image")
+    if node.op == "constant":
+        return of_constant(proof.graph.constants[node.name])
+    if node.op == "getitem":
+        return _part(proof, node)
+    if node.op not in RULES:
+        raise AuditError(
+            f"The audit has no rule for {node.op} in {node.where}, so it can prove nothing about this model; it knows "
+            f"{len(RULES)} operations. Replace the operation, or register a rule with spikedrive.auditing.rules.rule."
+        )
+    step = Step(proof.graph, node, proof.values, proof.ledger)
+    if node.op in NEURON_OPS:
+        _check_neuron(step)
+    value = RULES[node.op](step)
+    _check_shapes(node, value)
+    return _stepped(proof, node, value)
+
+
+def _stepped(proof: Proof, node: Node, value: Any) -> Any:
+    """The value with the steps that an encoder made of a static input; its dense twin takes one."""
+    read = [v for name in node.refs for v in _flat(proof.values[name])]
+    steps = max((v.steps for v in read), default=1)
+    if steps > 1 and node.name in proof.ledger:
+        proof.ledger[node.name].dense_macs /= steps
+    if isinstance(value, tuple):
+        return tuple(replace(v, steps=steps) for v in value)
+    made = value.repeats // max((v.repeats for v in read), default=1)
+    # a readout takes the steps away: what had them along its first axis has them no longer
+    ended = (
+        steps > 1
+        and any(v.steps == steps and v.shape[:1] == (steps,) for v in read)
+        and value.shape[:1] != (steps,)
+    )
+    return replace(value, steps=1 if ended and node.op in _READOUTS else max(steps, made))
+
+
+# the operations with which a model leaves time
+_READOUTS = ("aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.select.int")
+
+
+def _flat(value: Any) -> tuple[Value, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _part(proof: Proof, node: Node) -> Value:
+    source, index = node.args[0].name, node.args[1]
+    value = proof.values[source][index]
+    again = Counter(
+        proof.graph[user].args[1] for user in proof.graph[source].users if proof.graph[user].op == "getitem"
+    )
+    return value if again[index] == 1 else replace(value, folds=())
+
+
+def _check_shapes(node: Node, value: Any) -> None:
+    values = value if isinstance(value, tuple) else (value,)
+    shapes = [tuple(map(int, shape)) for shape in node.shapes]
+    if [v.shape for v in values] != shapes[: len(values)] or any(v.low.dim() != v.rank for v in values):
+        raise AuditError(
+            f"The rule for {node.op} gave shapes {[v.shape for v in values]} in {node.where}, where the graph has "
+            f"{shapes}; the rule is wrong. Correct it before trusting any audit of this operation."
+        )
+
+
+def _read_out(proof: Proof, name: str) -> None:
+    """Place what is still deferred in an output: one positive constant on all logits decides nothing."""
+    value = proof.values[name]
+    if not isinstance(value, Value) or not value.deferred or not value.has_gain:
+        return
+    one = spread.is_uniform(value.gain) and float(value.gain.flatten()[0]) > 0
+    # views keep the elements; the row stands where the constant was
+    tally = proof.ledger[value.deferred[-1]]
+    if one:
+        for deferred in value.deferred:
+            row = proof.ledger[deferred]
+            if not row.kind or row.kind in ("folded", "sum", "sum of integers"):
+                row.kind = "readout scale" if not row.kind or row.kind == "folded" else row.kind
+                row.note = (
+                    "readout scale: one positive constant on all outputs, no multiplication for an argmax"
+                )
+        return
+    node = proof.graph[name]
+    materialise(Step(proof.graph, node, proof.values, proof.ledger), value, tally.node.name)
+
+
+_PROVEN: dict[tuple[Any, ...], Domain] = {}
+
+
+def _check_neuron(step: Step) -> None:
+    """Compare what the neuron's operation declares with what its plain PyTorch form can emit."""
+    node, said = step.node, neurons.declared(step)
+    arguments = {key: step[key] for key in step._arguments}
+    options = {k: v for k, v in arguments.items() if not isinstance(v, Value)}
+    carried = tuple(k for k, v in arguments.items() if isinstance(v, Value))
+    key = (node.op, said, carried, tuple(sorted((k, repr(v)) for k, v in options.items())))
+    if key in _PROVEN:
+        return
+    plain = _Plain(node.op, arguments)
+    fixed = trace(plain, plain.example(), batch_axis=0, dynamic=False)
+    value = propagate(fixed).value(fixed.outputs[0])
+    if not neurons.with_domain(value, said):
+        raise AuditError(
+            f"{node.op} in {node.where} declares {said} and its plain form can emit {value.domain} between "
+            f"{float(value.low.amin()):g} and {float(value.high.amax()):g}; a declared domain must hold every output. "
+            "Correct the declaration or the neuron."
+        )
+    _PROVEN[key] = said
+
+
+class _Plain(nn.Module):
+    """The decomposition of one neuron node on small inputs."""
+
+    def __init__(self, op: str, arguments: dict[str, Any]) -> None:
+        super().__init__()
+        self._op, self._names = op, list(arguments)
+        self._free = [k for k, v in arguments.items() if isinstance(v, Value) and v.base != "constant"]
+        self._options = {k: v for k, v in arguments.items() if not isinstance(v, Value)}
+        self._tensors: dict[str, Tensor] = {}
+        for name, value in arguments.items():
+            if name in self._free or not isinstance(value, Value):
+                continue
+            # a membrane at rest has the size of the batch, a learned decay has none
+            sized = value.rank > 0
+            self._tensors[name] = torch.zeros(2, 3) if sized else value.literal.reshape(()).float()
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Two steps, two samples, three neurons."""
+        return tuple(torch.zeros(2, 2, 3) if name == "x" else torch.zeros(2, 3) for name in self._free)
+
+    def forward(self, *free: Tensor) -> Tensor:
+        given = {**self._options, **self._tensors, **dict(zip(self._free, free, strict=True))}
+        return NEURON_OPS[self._op].decomposition(*[given[name] for name in self._names])[0]
+
+
+def check_declarations(proof: Proof, model: nn.Module) -> None:
+    """Refuse a neuron module whose declared domain does not hold what the graph computes for its output.
+
+    Raises: AuditError naming the module.
+    """
+    declared = {plain_path(path): m.domain for path, m in model.named_modules() if isinstance(m, Neuron)}
+    for node in proof.graph:
+        if node.module not in declared or node.op == "constant":
+            continue
+        leaves = not node.users or any(proof.graph[user].module != node.module for user in node.users)
+        values = proof.values[node.name]
+        if not leaves or isinstance(values, tuple):
+            continue
+        said = declared[node.module]
+        if not neurons.with_domain(values, said):
+            raise AuditError(
+                f"{type(model.get_submodule(node.module)).__name__} {node.where} declares {said} and the graph "
+                f"computes {values.domain} between {float(values.low.amin()):g} and {float(values.high.amax()):g}; "
+                "a declared domain must hold every output. Correct the declaration or the neuron."
+            )

@@ -1,0 +1,182 @@
+"""Products of two values that both depend on the input.
+
+Spike times spike is AND, a spike selects, an integer that a neuron bounds by D is at most D additions of
+the other factor, two unbounded integers are `gated`, and real times real is a multiplication.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from spikedrive.auditing import spread
+from spikedrive.auditing.folding import Step, affine, exception, materialise, within_range
+from spikedrive.auditing.ledger import Event, event, integer_bits
+from spikedrive.auditing.rules.linear import constant_weight, matrix
+from spikedrive.auditing.rules.registry import rule
+from spikedrive.auditing.spread import Spread
+from spikedrive.auditing.value import Origin, Value, of_integers, of_real
+from spikedrive.ops.domain import Domain
+
+PUT_A_NEURON = "put a neuron behind one of the two factors, so that it is a spike or a small integer"
+
+
+def product(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:
+    """x * y elementwise, with broadcasting."""
+    for one, other in ((x, y), (y, x)):
+        if other.base == "constant":
+            return affine(step, one, other.literal, spread.constant(0, len(step.shape)))
+    x, y = x.grown(step.shape), y.grown(step.shape)
+    x, y = _without_offset(step, x, names[0]), _without_offset(step, y, names[1])
+    reach = spread.constant(1, len(step.shape))
+    return _multiplied(step, (x, y), names, (reach, reach), terms=1)
+
+
+@rule("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor")
+def multiplied(step: Step) -> Value:
+    """x * y."""
+    return product(step, step.value("self"), step.value("other"), (step.name("self"), step.name("other")))
+
+
+@rule("aten.square.default")
+def squared(step: Step) -> Value:
+    """x * x."""
+    return product(step, step.value("self"), step.value("self"), (step.name("self"), step.name("self")))
+
+
+@rule("aten.matmul.default", "aten.mm.default", "aten.bmm.default")
+def matmul(step: Step) -> Value:
+    """x @ y."""
+    keys = ("self", "mat2" if "mat2" in step._arguments else "other")
+    x, y = step.value(keys[0]), step.value(keys[1])
+    step.tally.kind = "matrix product"
+    if y.base == "constant" and y.rank == 2:
+        return matrix(step, keys[0], y.tensor.expand(y.shape).T, None, -1)  # type: ignore[union-attr]
+    if x.base == "constant" and x.rank == 2 and y.rank >= 2:
+        return matrix(step, keys[1], x.tensor.expand(x.shape), None, -2)  # type: ignore[union-attr]
+    return contraction(step, x, y, (step.name(keys[0]), step.name(keys[1])))
+
+
+@rule("aten.addmm.default")
+def addmm(step: Step) -> Value:
+    """bias + x @ y."""
+    return matrix(step, "mat1", constant_weight(step, "mat2").T, step.value("self"), -1)
+
+
+def contraction(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:
+    """x (..., M, K) @ y (..., K, N), or with a vector."""
+    terms = x.shape[-1]
+    x, y = _without_offset(step, x, names[0]), _without_offset(step, y, names[1])
+    if x.gain.shape[-1] > 1:
+        x = materialise(step, x, names[0])
+    if y.rank > 1 and y.gain.shape[-2] > 1:
+        y = materialise(step, y, names[1])
+    pairs = float(step.count) * terms
+    step.tally.dense_macs += pairs
+    reach = spread.constant(pairs / x.count, x.rank), spread.constant(pairs / y.count, y.rank)
+    return _multiplied(step, (x, y), names, reach, terms=terms)
+
+
+def _without_offset(step: Step, x: Value, name: str) -> Value:
+    return materialise(step, x, name) if x.has_offset else x
+
+
+def _multiplied(
+    step: Step,
+    values: tuple[Value, Value],
+    names: tuple[str, str],
+    reach: tuple[Spread, Spread],
+    *,
+    terms: int,
+) -> Value:
+    x, y = values
+    bounded = [
+        event(name, v, fanout) for v, name, fanout in zip(values, names, reach, strict=True)
+        if v.base == "integer" and v.origin == "fired"
+    ]  # fmt: skip
+    low, high = _extremes(x, y, terms, len(step.shape))
+    if x.base == y.base == "integer":
+        return _integer_product(step, x, y, bounded, (low, high), terms)
+    pairs = float(step.count) * terms
+    if bounded:
+        # a membrane value, selected or added a few times
+        other = y if bounded[0].node == names[0] and x.base == "integer" else x
+        _charge_bounded(step, bounded, selected=terms == 1)
+        step.tally.domain = f"{(x if other is y else y).domain} x {other.kind}"
+    else:
+        why = f"{x.domain} times {y.domain}"
+        exception(step, f"{x.kind} x {y.kind}", pairs, why, PUT_A_NEURON)
+        step.tally.domain = why
+    if x.has_gain or y.has_gain:
+        # the gains wait behind the product
+        gain = _joint_gain(x, y, terms, step)
+        return replace(of_real(step.shape, low, high), gain=gain, deferred=(*x.deferred, *y.deferred))
+    return of_real(step.shape, low, high)
+
+
+def _integer_product(
+    step: Step, x: Value, y: Value, bounded: list[Event], bounds: tuple[Spread, Spread], terms: int
+) -> Value:
+    assert x.integers is not None and y.integers is not None
+    tally = step.tally
+    tally.domain = f"{x.domain} x {y.domain}"
+    both_binary = x.integers.kind == y.integers.kind == "binary"
+    if not bounded:
+        tally.multiplications += float(step.count) * terms
+        tally.gated, tally.kind = True, "integer x integer"
+        tally.why, tally.replacement = f"{tally.domain}: no neuron bounds either factor", PUT_A_NEURON
+    else:
+        _charge_bounded(step, bounded, selected=terms == 1)
+    ends = [a * b for a in (x.integers.low, x.integers.high) for b in (y.integers.low, y.integers.high)]
+    integers = Domain(min(ends) * terms, max(ends) * terms)
+    tally.low, tally.high, tally.bits = float(integers.low), float(integers.high), integer_bits(integers)
+    origin, levels = _origin_of_product(x, y, terms, both_binary)
+    result = of_integers(step.shape, integers, origin, levels=levels)
+    gain = _joint_gain(x, y, terms, step)
+    return within_range(
+        replace(result, gain=gain, deferred=(*x.deferred, *y.deferred), low=bounds[0], high=bounds[1])
+    )
+
+
+def _origin_of_product(x: Value, y: Value, terms: int, both_binary: bool) -> tuple[Origin, int | None]:
+    """AND of spikes is a spike, a spike selects what a neuron bounds; sums of them are sums."""
+    binary = [
+        v for v in (x, y) if v.origin == "fired" and v.integers is not None and v.integers.kind == "binary"
+    ]
+    if not binary:
+        return "product", None
+    other = y if binary[0] is x else x
+    if terms > 1:
+        return ("product" if other.origin == "product" else "sum"), None
+    return other.origin or "product", other.levels
+
+
+def _charge_bounded(step: Step, bounded: list[Event], *, selected: bool) -> None:
+    tally = step.tally
+    tally.observed = tally.observed or bounded[0]
+    if selected and any(e.largest <= 1 for e in bounded):
+        tally.ands += step.count
+        tally.kind = (
+            "spike AND spike"
+            if all(e.largest <= 1 for e in bounded) and len(bounded) == 2
+            else "spike selects"
+        )
+        return
+    tally.events.append(tuple(bounded))
+    tally.kind = "integer product"
+
+
+def _joint_gain(x: Value, y: Value, terms: int, step: Step) -> Spread:
+    rank = len(step.shape)
+    if terms == 1:
+        return spread.ranked(x.gain, rank) * spread.ranked(y.gain, rank)
+    left = x.gain if x.rank > 1 else x.gain.reshape(1, 1)
+    right = y.gain if y.rank > 1 else y.gain.reshape(1, 1)
+    joint = spread.ranked(left[..., :1], max(2, rank)) * spread.ranked(right[..., :1, :], max(2, rank))
+    return joint if rank >= 2 else joint.reshape((1,) * rank)
+
+
+def _extremes(x: Value, y: Value, terms: int, rank: int) -> tuple[Spread, Spread]:
+    """Bounds of the sum of `terms` products."""
+    ends = [float(a) * float(b) if float(a) and float(b) else 0.0
+            for a in (x.low.amin(), x.high.amax()) for b in (y.low.amin(), y.high.amax())]  # fmt: skip
+    return spread.constant(min(ends) * terms, rank), spread.constant(max(ends) * terms, rank)
