@@ -29,16 +29,17 @@ def define(
     setup: Setup,
     backward: Callable[..., Any],
     domain: Callable[[Any], Domain],
+    fake: Callable[..., Any] | None = None,
 ) -> None:
     """Register `spikedrive::name` with forward, fake tensors, autograd, domain and decomposition.
 
-    `reference` is the plain, functional PyTorch form: it gives the shapes and strides of fake
-    tensors, and is what the node decomposes into. The op's last output is what the backward pass
+    `reference` is the plain, functional PyTorch form: it is what the node decomposes into, and gives
+    the shapes and strides of fake tensors where no `fake` does so faster. The op's last output is what the backward pass
     needs; no gradient flows into it.
     """
     _library.define(name + schema)
     _library.impl(name, forward, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"spikedrive::{name}", reference, lib=_library)
+    torch.library.register_fake(f"spikedrive::{name}", fake or reference, lib=_library)
     op = getattr(torch.ops.spikedrive, name).default
 
     class Node(torch.autograd.Function):

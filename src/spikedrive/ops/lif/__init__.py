@@ -54,6 +54,14 @@ def _forward(x, v, decay, threshold, decay_input, hard_reset, reset_value, stric
     return reference.forward(x, v, decay, threshold, decay_input, hard_reset, reset_value, strict, save)
 
 
+def _fake(x, v, *options):
+    # the strides of the membrane settle in two steps; an export need not walk through all of them
+    spikes, last, charged = _forward(x[:2], v, *options)
+    steps = x.shape[0]
+    saved = (steps, *charged.shape[1:]) if options[-1] else (0,)
+    return spikes.new_empty((steps, *spikes.shape[1:])), last, charged.new_empty(saved)
+
+
 def _setup(ctx, inputs, outputs):
     x, v, decay, *options = inputs
     spikes, _, charged = outputs
@@ -81,6 +89,7 @@ for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):
         f"(Tensor x, Tensor v, {_decay} decay, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
         forward=_forward,
         reference=_forward,
+        fake=_fake,
         setup=_setup,
         backward=_backward,
         domain=lambda _arguments: Binary(),
