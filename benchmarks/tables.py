@@ -20,7 +20,7 @@ def table() -> str:
     rows = [*_seed_rows(seeds), *_speed_rows(speeds)]
     text = "| what | figure | command |\n|---|---|---|\n"
     text += "".join(
-        f"| {what} | {figure or 'to be measured'} | {command} |\n" for what, figure, command in rows
+        f"| {what} | {figure or 'not measured yet'} | {command} |\n" for what, figure, command in rows
     )
     where = (seeds or speeds or [{}])[0]
     if where:
@@ -38,18 +38,16 @@ def _seed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
             return ""
         return f"{mean(values):.2f}{unit}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
-    differing = (
-        f"{sum(int(r['images_with_differences']) for r in rows)} of {sum(int(r['images']) for r in rows)}"
-    )
+    differing = f"{sum(int(r['unequal']) for r in rows)} of {sum(int(r['integers']) for r in rows)}"
     verdicts = " / ".join(dict.fromkeys(f"{r['verdict']}, {r['analog']}" for r in rows))
     return [
         ("test accuracy, fp32", spread("accuracy_fp32", 100, " %"), SEEDS),
         ("test accuracy, integer program", spread("accuracy_program", 100, " %"), SEEDS),
-        ("accuracy lost by integers", spread("accuracy_lost_points", 1, " points"), SEEDS),
+        ("accuracy lost by integers", spread("points_lost", 1, " points"), SEEDS),
         ("same answer as fp32", spread("agreement", 100, " %"), SEEDS),
-        ("test images with an integer unlike the fp64 twin's", differing if rows else "", SEEDS),
+        ("integers unlike the fp64 twin's, all test images", differing if rows else "", SEEDS),
         ("verdict, analog layer", verdicts, SEEDS),
-        ("the whole demo", spread("seconds_total", 1, " s"), SEEDS),
+        ("the whole demo", spread("seconds", 1, " s"), SEEDS),
     ]
 
 

@@ -77,8 +77,19 @@ def test_recipes_take_overrides_and_another_folder() -> None:
 
 def test_ctrl_c_leaves_a_run_that_goes_on(command: Command, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["train", "meta_spikeformer_nano", "epochs=4", "batch_size=8", "--data", str(pictures), "--out", str(run)]
-    process = subprocess.Popen([sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True)
+    words = [
+        "train",
+        "meta_spikeformer_nano",
+        "epochs=4",
+        "batch_size=8",
+        "--data",
+        str(pictures),
+        "--out",
+        str(run),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "state.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)

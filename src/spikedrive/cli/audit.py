@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from spikedrive.cli.output import JsonFlag, emit, note
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spikedrive.blocks import SpikingModel
 
 # from the strictest to what anything satisfies
 VERDICTS = ("additive", "gated-additive", "hybrid")
@@ -47,10 +42,10 @@ def verb(
     """
     from spikedrive.auditing import audit
     from spikedrive.blocks import fuse
-    from spikedrive.cli.target import example_input, load_target
+    from spikedrive.cli.target import example_input, load_target, normalised_images
 
     model = load_target(target, as_released=as_released)
-    seen = None if data is None else _inputs(model, data, samples)
+    seen = None if data is None else normalised_images(model, data, "train", samples)
     if fused or dense_separable:
         model = fuse(model, dense_separable=dense_separable)
     result = audit(model, example_input(model), data=seen)
@@ -60,18 +55,3 @@ def verb(
     if require is not None and VERDICTS.index(result.verdict) > VERDICTS.index(require):
         note(f"the verdict is {result.verdict}; {require} was required")
         raise typer.Exit(1)
-
-
-def _inputs(model: SpikingModel, data: str, samples: int) -> Tensor:
-    from spikedrive.cli.target import images_for
-    from spikedrive.data.transforms import normalise
-
-    images = images_for(model, data, "train")
-    mean, std = (
-        images.statistics()
-        if "mean" not in model.metadata
-        else (model.metadata["mean"], model.metadata["std"])
-    )
-    # spread over the set, which may be sorted by class
-    step = max(1, len(images) // samples)
-    return normalise(images.images[::step][:samples], mean, std)

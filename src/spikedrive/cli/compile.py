@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spikedrive.cli.output import JsonFlag, emit, note
+from spikedrive.cli.output import JsonFlag, emit
 
 
 def verb(
@@ -24,15 +24,13 @@ def verb(
 
     The program is one file, which `spikedrive infer` runs with numpy alone.
     """
-    from spikedrive.blocks import fuse
-    from spikedrive.cli.target import example_input, load_checkpoint
-    from spikedrive.data import load_images
+    from spikedrive.cli.target import example_input, images_for, load_trained
     from spikedrive.engine.lower import compile as lower
 
-    model = load_checkpoint(run)
+    model = load_trained(run)
     known = model.metadata
     program = lower(
-        fuse(model, dense_separable=True),
+        model,
         example_input(model),
         mean=known["mean"],
         std=known["std"],
@@ -40,3 +38,16 @@ def verb(
         class_names=known["class_names"],
     )
     program.save(out)
+    answer = {"program": str(out), "bytes": out.stat().st_size, "operations": len(program.ops)}
+    if verify is None:
+        emit(answer, f"{out}: {answer['operations']} operations, {answer['bytes']} bytes", as_json)
+        return
+    from spikedrive.engine import load
+    from spikedrive.engine.verify import verify as compare
+
+    images = images_for(model, verify, "test")
+    found = compare(load(out), model, images.images[:samples], images.labels[:samples])
+    emit(answer | found.to_dict(), f"{out}: {found.unequal} of {found.integers} integers differ from the fp64 twin's "
+         f"on {found.images} images", as_json)  # fmt: skip
+    if not found.equal:
+        raise typer.Exit(1)

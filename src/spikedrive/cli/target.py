@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spikedrive.errors import CheckpointError, DataError, unknown_name
 
@@ -86,9 +86,22 @@ def example_input(model: SpikingModel) -> Tensor:
     return torch.randn(*lead, *input_size(model), generator=torch.Generator().manual_seed(0))
 
 
-def images_for(model: SpikingModel, data: str, split: Any) -> ImageSet:
+def images_for(model: SpikingModel, data: str, split: str) -> ImageSet:
     """Labelled images in the size that a model takes."""
     from spikedrive.data import load_images
 
     channels, height, width = input_size(model)
     return load_images(data, split, size=(height, width), channels=channels)
+
+
+def normalised_images(model: SpikingModel, data: str, split: str, count: int) -> Tensor:
+    """`count` images of a split as the model takes them, spread over the set, which may be sorted by class.
+
+    *Shapes*: (count, C, H, W).
+    """
+    from spikedrive.data.transforms import normalise
+
+    images = images_for(model, data, split)
+    known = model.metadata
+    mean, std = (known["mean"], known["std"]) if "mean" in known else images.statistics()
+    return normalise(images.images[:: max(1, len(images) // count)][:count], mean, std)
