@@ -51,7 +51,8 @@ def written(tmp_path):
 
 def test_rates_and_densities_by_layer(written):
     figure = firing_by_layer(written)
-    density, rate = figure.plot.data
+    stems, density, rate = figure.plot.data
+    assert list(stems.x) == [0, 0.75, None, 0, 0, None]
     assert list(density.x) == [0.5, 0.0] and list(rate.x) == [0.75, 0.0]
     # 4 units at one half, 3 at zero, the same steps
     assert "Over 100 images, 28.6 % of all neuron outputs" in figure.says

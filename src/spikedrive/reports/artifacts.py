@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from spikedrive.errors import DataError
+from spikedrive.auditing.result import Audit
+from spikedrive.errors import DataError, FormatError
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise _damaged(
             path, f"bytes that are no whole archive ({error})", "a .npz archive of plain arrays"
         ) from error
+
+
+def read_audit(path: Path) -> Audit:
+    """The audit in a file.
+
+    Raises: DataError when the file is missing, damaged or of another version.
+    """
+    if not path.is_file():
+        raise _missing(path)
+    try:
+        return Audit.load(path)
+    except FormatError as error:
+        raise DataError(f"{error} {remedy(path)}") from error
 
 
 def need(path: Path, found: dict[str, Any], *keys: str) -> None:

@@ -66,8 +66,8 @@ def _read(predictions: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     sizes = {len(values) for values in found.values()}
     if sizes == {0} or len(sizes) > 1 or max(int(values.max()) for values in found.values()) >= len(names):
         raise DataError(
-            f"{predictions} has answers that do not fit its {len(found['labels'])} labels and {len(names)} class names; it "
-            f"takes one answer a label, all below the number of names. {remedy(predictions)}"
+            f"{predictions} has answers that do not fit its {len(found['labels'])} labels and {len(names)} class "
+            f"names; it takes one answer a label, all below the number of names. {remedy(predictions)}"
         )
     return found, names
 
@@ -125,7 +125,7 @@ def _says(matrix: np.ndarray, names: Sequence[str]) -> str:
     wrong = matrix - np.diag(np.diag(matrix))
     if wrong.max() == 0:
         return said + "No class is taken for another."
-    label, answer = np.unravel_index(wrong.argmax(), wrong.shape)
+    label, answer = divmod(int(wrong.argmax()), len(names))
     return said + (
         f"The most frequent mistake: “{names[label]}” taken for “{names[answer]}”, {wrong.max()} times in "
         f"{matrix[label].sum()}."

@@ -40,6 +40,17 @@ def firing_by_layer(activity: Path) -> Figure:
     layers, rates, density = _layers(arrays), arrays["firing_rate"], arrays["density"]
     plot = by_layer(layers, x="spikes per step; share", legend=True)
     rows = np.arange(len(layers))
+    stems = _Lines()
+    for row, end in enumerate(np.maximum(rates, density)):
+        stems.add([0, end], [row, row])
+    plot.add_scatter(
+        x=stems.x,
+        y=stems.y,
+        mode="lines",
+        line={"color": NEUTRAL, "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
     for values, name, colour, symbol in (
         (density, "density (share of non-zeros)", DENSITY, "diamond-open"),
         (rates, "firing rate (spikes per neuron per step)", SPIKING, "circle"),
@@ -49,16 +60,6 @@ def firing_by_layer(activity: Path) -> Figure:
             marker={"color": colour, "symbol": symbol, "size": 8, "line": {"width": 2 if "open" in symbol else 0}},
             hovertemplate="%{customdata}: %{x:.4f}<extra>" + name + "</extra>",
         )  # fmt: skip
-    for row, (a, b) in enumerate(zip(rates, density, strict=True)):
-        plot.add_shape(
-            type="line",
-            x0=0,
-            x1=max(a, b),
-            y0=row,
-            y1=row,
-            layer="below",
-            line={"color": NEUTRAL, "width": 1},
-        )
     plot.update_xaxes(rangemode="tozero")
     weights = arrays["units"] * arrays["steps"]
     silent = [layers[i] for i in np.nonzero(density == 0)[0]]
@@ -127,7 +128,7 @@ def membrane_histograms(activity: Path) -> Figure:
     parts = ("hist", "edges", "tails", "firing")
     need(activity, arrays, *(f"membrane_{part}_{layer}" for layer in layers for part in parts))
     plot = by_layer(layers, x="membrane potential", row=30, legend=True)
-    silent, firing, marks = _Polygons(), _Polygons(), _Polygons()
+    silent, firing, marks = _Lines(), _Lines(), _Lines()
     clipped = total = 0
     for row, layer in enumerate(layers):
         counts, edges, tails, inputs = (arrays[f"membrane_{part}_{layer}"] for part in parts)
@@ -223,8 +224,8 @@ def _limit(plot: go.Figure, edges: list[np.ndarray], marks: list[float | None]) 
         )
 
 
-class _Polygons:
-    """Many outlines in one trace; None parts them."""
+class _Lines:
+    """Many lines or outlines in one trace; None parts them."""
 
     def __init__(self) -> None:
         self.x: list[float | None] = []

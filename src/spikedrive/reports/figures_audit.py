@@ -3,64 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from spikedrive.reports.audits import Row, merge_rows, read_audit
+from spikedrive.auditing.result import Audit
+from spikedrive.reports.artifacts import read_audit
 from spikedrive.reports.style import DENSE, MULTIPLIED, NEUTRAL, SPIKING, Figure, by_layer, quantity
 
 
 def operations_by_layer(audit: Path) -> Figure:
-    """Additions of each layer beside the multiply-accumulates of its dense twin, for one sample.
+    """Additions and multiplications of each layer beside the multiply-accumulates of its dense twin.
 
     *Units*: operations per sample, on a logarithmic axis.
     *Raises*: DataError when the file is missing or damaged.
     """
-    rows = merge_rows(read_audit(audit))
+    found = read_audit(audit)
     series = (
-        ("dense twin (MACs)", DENSE, "circle-open", lambda row: row.dense_macs),
+        ("dense MACs", DENSE, "circle-open", lambda row: row.dense_macs),
         ("additions", SPIKING, "circle", lambda row: row.additions),
         ("multiplications", MULTIPLIED, "diamond", lambda row: row.multiplications),
     )
-    dense, added = sum(row.dense_macs for row in rows), sum(row.additions for row in rows)
-    multiplied = sum(row.multiplications for row in rows)
+    total = found.totals
     says = (
-        f"{quantity(added)} additions and {quantity(multiplied)} multiplications a sample, against {quantity(dense)} "
-        "multiply-accumulates of the dense twin."
+        f"{quantity(total['additions'])} additions and {quantity(total['multiplications'] + total['functions'])} "
+        f"multiplications a sample, against {quantity(total['dense_macs'])} multiply-accumulates of the dense twin."
     )
     return _dumbbells(
-        "operations", "Operations by layer", says, audit.name, rows, series, "operations per sample", ""
+        "operations", "Operations by layer", says, audit.name, found, series, "operations per sample", ""
     )
 
 
 def energy_by_layer(audit: Path) -> Figure:
-    """Energy of each layer beside its dense twin's, for one sample.
+    """Energy of each layer beside its dense twin's.
 
     *Units*: joules per sample, on a logarithmic axis.
     *Raises*: DataError when the file is missing or damaged.
     """
-    rows = merge_rows(read_audit(audit))
+    found = read_audit(audit)
     series = (
         ("dense twin", DENSE, "circle-open", lambda row: row.dense_joules),
         ("spiking", SPIKING, "circle", lambda row: row.joules),
     )
-    dense, spiking = sum(row.dense_joules for row in rows), sum(row.joules for row in rows)
-    costly = max(rows, key=lambda row: row.joules)
+    costly = max(merge_rows(found), key=lambda row: row.joules, default=None)
     says = (
-        f"{quantity(spiking, 'J')} a sample, against {quantity(dense, 'J')} of the dense twin. "
-        f"The costliest layer is {costly.module} with {quantity(costly.joules, 'J')}."
+        f"{quantity(found.totals['joules'], 'J')} a sample, against {quantity(found.totals['dense_joules'], 'J')} of "
+        f"the dense twin, by the {found.table['name']} table."
     )
-    return _dumbbells("energy", "Energy by layer", says, audit.name, rows, series, "joules per sample", "J")
+    if costly is not None:
+        says += f" The costliest layer is {costly.module} with {quantity(costly.joules, 'J')}."
+    return _dumbbells("energy", "Energy by layer", says, audit.name, found, series, "joules per sample", "J")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one module costs for one sample; energy in joules."""
+
+    module: str
+    dense_macs: float = 0
+    additions: float = 0
+    multiplications: float = 0
+    joules: float = 0
+    dense_joules: float = 0
+
+    def plus(self, other: Any) -> Row:
+        """The sum with an audit's row; functions count as multiplications, as they are charged."""
+        return Row(
+            self.module, self.dense_macs + other.dense_macs, self.additions + other.additions,
+            self.multiplications + other.multiplications + other.functions, self.joules + other.joules,
+            self.dense_joules + other.dense_joules,
+        )  # fmt: skip
+
+
+def merge_rows(audit: Audit) -> list[Row]:
+    """One row for each module that costs energy, here or in the dense twin, in order."""
+    rows: dict[str, Row] = {}
+    for layer in audit.layers:
+        name = layer.module or "(model)"
+        rows[name] = rows.get(name, Row(name)).plus(layer)
+    return [row for row in rows.values() if row.joules or row.dense_joules]
 
 
 Series = tuple[tuple[str, str, str, Callable[[Row], float]], ...]
 
 
 def _dumbbells(
-    id: str, title: str, says: str, source: str, rows: list[Row], series: Series, x: str, unit: str
+    id: str, title: str, says: str, source: str, audit: Audit, series: Series, x: str, unit: str
 ) -> Figure:
-    plot = by_layer([row.module for row in rows], x=x, legend=True)
+    rows = merge_rows(audit)
+    plot = by_layer([escape(row.module) for row in rows], x=x, legend=True)
     bars: dict[str, list[Any]] = {"x": [], "y": []}
     for place, row in enumerate(rows):
         values = [value for *_, of in series if (value := of(row)) > 0]
@@ -81,4 +113,7 @@ def _dumbbells(
                 hovertemplate="%{customdata[0]}: %{customdata[1]}<extra>" + name + "</extra>",
             )  # fmt: skip
     plot.update_xaxes(type="log", dtick=1, exponentformat="SI", ticksuffix=unit)
-    return Figure(id, title, says, source, plot)
+    notes = (f"At the density measured on {audit.samples} samples.",)
+    if audit.basis != "measured":
+        notes = ("Worst case: every neuron fires its most at every step.",)
+    return Figure(id, title, says, source, plot, notes=notes)

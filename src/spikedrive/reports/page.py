@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import plotly.graph_objects as go
+import plotly.io
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -56,7 +57,7 @@ def _render(run: Path) -> str:
         subtitle=summary.subtitle,
         verdicts=summary.verdicts,
         merits=summary.merits,
-        sections=build_sections(run),
+        sections=build_sections(run, page=REPORT),
         folder=run.name,
         gradient=heat_gradient(),
         css=Markup(_asset("report.css")),
@@ -71,4 +72,4 @@ def _asset(name: str) -> str:
 
 def _plot_json(plot: go.Figure) -> Markup:
     # inside a script element only "<" could end it early
-    return Markup(plot.to_json().replace("<", "\\u003c"))
+    return Markup(str(plotly.io.to_json(plot)).replace("<", "\\u003c"))

@@ -61,11 +61,14 @@ class Section:
         return self.grids if isinstance(item, AttentionGrid) else self.tables
 
 
-def build_sections(run: Path) -> list[Section]:
-    """All sections of the page for one run's folder.
+def build_sections(run: Path, *, page: str) -> list[Section]:
+    """All sections of the page named `page` for one run's folder.
 
     *Raises*: DataError when a file that is there is damaged.
     """
+    setting, files = Section("setting", "Setting"), Section("files", "Files")
+    setting.tables.append(tables.timings_table(run))
+    files.tables.append(tables.files_table(run, without=page))
     return [
         Section("learning", "Learning").draw(run, "log.jsonl", learning_curves),
         Section("accuracy", "Accuracy").draw(run, "predictions.npz", confusion_matrix, accuracy_by_class),
@@ -78,8 +81,11 @@ def build_sections(run: Path) -> list[Section]:
         Section("proof", "Proof")
         .draw(run, "audit.json", tables.deployed_table)
         .draw(run, "audit_trained.json", tables.trained_table),
-        Section("integers", "Integers").draw(run, "verify.json", tables.verification_table),
-        Section("setting", "Setting")
-        .draw(run, "environment.json", tables.environment_table)
-        .draw(run, "recipe.json", tables.recipe_table),
+        Section("integers", "Integers").draw(
+            run, "verify.json", tables.verification_table, tables.bounds_table
+        ),
+        setting.draw(run, "environment.json", tables.environment_table).draw(
+            run, "recipe.json", tables.recipe_table
+        ),
+        files,
     ]

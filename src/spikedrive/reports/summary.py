@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from spikedrive.reports.artifacts import exists, need, read_json
-from spikedrive.reports.audits import read_audit
+from spikedrive.auditing.result import Audit
+from spikedrive.reports.artifacts import exists, need, read_audit, read_json
 from spikedrive.reports.style import percent, quantity, seconds
 
+# what a mark on the page says at a glance
 Mood = Literal["good", "warn", ""]
 
 
@@ -47,60 +48,74 @@ def build_summary(run: Path) -> Summary:
     *Raises*: DataError when a file that is there is damaged.
     """
     recipe = read_json(run / "recipe.json")
-    need(run / "recipe.json", recipe, "model", "data")
-    found = {
-        name: read_json(run / f"{name}.json") for name in ("metrics", "verify") if exists(run, f"{name}.json")
-    }
+    need(run / "recipe.json", recipe, "model", "data", "seed")
     audit = read_audit(run / "audit.json") if exists(run, "audit.json") else None
-    verify, metrics = found.get("verify"), found.get("metrics")
-    merits = [
-        *(_accuracies(verify) if verify else _validation(metrics)),
-        *(_energy(audit) if audit else []),
-        *(_training(metrics) if metrics else []),
-    ]
-    verdicts = [Verdict(*_judge(audit))] if audit else [Verdict("not audited yet", "warn")]
-    return Summary(f"{recipe['model']}", _subtitle(recipe, metrics), verdicts, merits)
+    metrics = _read(run / "metrics.json", "val_accuracy", "epochs", "seconds", "parameters")
+    verify = _read(run / "verify.json", *VERIFIED)
+    merits = _accuracies(verify) if verify else _validation(metrics)
+    merits += _energy(audit) if audit else []
+    merits += (
+        [Merit("Training time", seconds(metrics["seconds"]), _epochs(metrics["epochs"]))] if metrics else []
+    )
+    verdict = _judge(audit) if audit else Verdict("not audited yet", "warn")
+    size = f" · {metrics['parameters']:,} parameters" if metrics else ""
+    return Summary(recipe["model"], f"on {recipe['data']} · seed {recipe['seed']}{size}", [verdict], merits)
 
 
-def _subtitle(recipe: dict[str, Any], metrics: dict[str, Any] | None) -> str:
-    parts = [f"on {recipe['data']}", f"seed {recipe.get('seed', 0)}"]
-    if metrics and "parameters" in metrics:
-        parts.append(f"{metrics['parameters']:,} parameters")
-    return " · ".join(parts)
+VERIFIED = (
+    "images",
+    "equal",
+    "agreement",
+    "accuracy_fp32",
+    "accuracy_program",
+    "points_lost",
+    "integers",
+    "neurons",
+)
 
 
-def _judge(audit: dict[str, Any]) -> tuple[str, Mood]:
-    analog = audit["analog"]
-    layers = f", analog first layer: {', '.join(analog)}" if analog else ""
-    return f"{audit['verdict']}{layers}", "good" if audit["verdict"] == "additive" else "warn"
+def _read(path: Path, *keys: str) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    found = read_json(path)
+    need(path, found, *keys)
+    return found
+
+
+def _judge(audit: Audit) -> Verdict:
+    if audit.verdict != "additive":
+        return Verdict(f"{audit.verdict}: {len(audit.exceptions)} operations multiply", "warn")
+    analog = f" · analog first layer: {', '.join(audit.analog)}" if audit.analog else ""
+    return Verdict(f"additive{analog}", "good")
 
 
 def _accuracies(verify: dict[str, Any]) -> list[Merit]:
-    lost = 100 * (verify["accuracy_fp32"] - verify["accuracy_program"])
-    images = verify["images"]
-    equal = bool(verify["equal"])
+    images, lost = f"of {verify['images']:,} test images", verify["points_lost"]
+    merits = []
+    if lost is not None:
+        merits = [
+            Merit("Accuracy, integers", percent(verify["accuracy_program"]), images),
+            Merit("Accuracy, fp32", percent(verify["accuracy_fp32"]), images),
+            Merit("Accuracy lost", f"{lost:.2f} pt", "fp32 to integers"),
+        ]
+    compared = f"{quantity(verify['integers'])} integers compared"
+    equal = ("all equal", "good") if verify["equal"] else ("not equal", "warn")
     return [
-        Merit("Accuracy, integer program", percent(verify["accuracy_program"]), f"of {images:,} test images"),
-        Merit("Accuracy, fp32 model", percent(verify["accuracy_fp32"]), f"{lost:+.2f} points lost"),
+        *merits,
         Merit("Same answer as fp32", percent(verify["agreement"]), "argmax agreement"),
-        Merit(
-            "Integers equal to the fp64 twin",
-            "all" if equal else "not all",
-            f"{images:,} images",
-            "good" if equal else "warn",
-        ),
+        Merit("Program and fp64 twin", equal[0], compared, equal[1]),
     ]
 
 
-def _validation(metrics: dict[str, Any] | None) -> list[Merit]:
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
+def _validation(metrics: dict[str, Any]) -> list[Merit]:
     return [Merit("Accuracy, validation", percent(metrics["val_accuracy"]), "fp32 model")] if metrics else []
 
 
-def _energy(audit: dict[str, Any]) -> list[Merit]:
-    totals = audit["totals"]
-    spiking, dense = totals["joules"], totals["dense_joules"]
-    return [Merit("Energy per sample", quantity(spiking, "J"), f"{dense / spiking:.1f} x less than dense")]
-
-
-def _training(metrics: dict[str, Any]) -> list[Merit]:
-    return [Merit("Training time", seconds(metrics["seconds"]), f"{metrics['epochs']} epochs")]
+def _energy(audit: Audit) -> list[Merit]:
+    spiking, dense = audit.totals["joules"], audit.totals["dense_joules"]
+    beside = f"dense twin: {quantity(dense, 'J')}" + (f", {dense / spiking:.1f} x" if spiking else "")
+    return [Merit("Energy per sample", quantity(spiking, "J"), beside)]

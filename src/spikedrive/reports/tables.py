@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikedrive.reports.artifacts import ARTIFACTS, file_size, read_json
-from spikedrive.reports.audits import read_audit
-from spikedrive.reports.style import percent, quantity
+from spikedrive.reports.artifacts import ARTIFACTS, exists, file_size, need, read_audit, read_json
+from spikedrive.reports.style import percent, quantity, seconds
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Table:
     header: tuple[str, ...] = ()
     numeric: tuple[int, ...] = ()
     says: str = ""
-    source: str = ""
+    sources: tuple[str, ...] = ()
     folded: str = ""
     wide: bool = False
 
@@ -36,7 +35,7 @@ def flat_table(file: Path, title: str, *, folded: str = "") -> Table:
     *Raises*: DataError when the file is missing or damaged.
     """
     rows = tuple(flatten(read_json(file)).items())
-    return Table(title, rows, source=file.name, folded=folded)
+    return Table(title, rows, sources=(file.name,), folded=folded)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -79,32 +78,60 @@ _OTHERS = {
 
 
 def energy_table(audit: Path) -> Table:
-    """The price of each operation that the energies were computed with, and where it stands."""
-    table = read_audit(audit)["table"]
-    rows = tuple((name, quantity(value, "J")) for name, value in table["values"].items())
+    """What each kind of operation came to and cost, and the table that says so."""
+    found = read_audit(audit)
+    total, table = found.totals, found.table
+    paid = (
+        ("additions that spikes and integers cause", total["additions"], table["addition"]),
+        ("multiplications", total["multiplications"], table["mac"]),
+        ("functions (exp, roots)", total["functions"], table["mac"]),
+    )
+    rows = [
+        (name, quantity(count), quantity(price, "J"), quantity(count * price, "J"))
+        for name, count, price in paid
+    ]
+    rows += [(name, quantity(total[key]), "not charged", "") for key, name in _FREE.items() if total[key]]
+    rows += [
+        ("spiking model", "", "", quantity(total["joules"], "J")),
+        ("dense twin", f"{quantity(total['dense_macs'])} MACs", quantity(table["mac"], "J"),
+         quantity(total["dense_joules"], "J")),
+    ]  # fmt: skip
+    says = (
+        f"Table {table['name']} ({table['process']}, {table['precision']}), from {table['source']}. "
+        f"Scope: {table['scope']}."
+    )
     return Table(
-        f"Energy table: {table['name']}", rows, ("operation", "energy"), (1,), says=f"Source: {table['source']}.",
-        source=audit.name,
+        "Energy per sample", tuple(rows), ("operation", "count", "each", "energy"), (1, 2, 3), says=says,
+        sources=(audit.name,), wide=True,
     )  # fmt: skip
+
+
+_FREE = {
+    "sums": "additions without a weight (shortcuts, biases)",
+    "compares": "comparisons",
+    "shifts": "shifts",
+    "ands": "gates",
+    "lookups": "lookups",
+    "membrane_updates": "membrane updates",
+}
 
 
 def layers_table(audit: Path) -> Table:
     """Everything that the audit counted, one row an operation."""
-    layers = read_audit(audit)["layers"]
-    header = ("module", "operation", "operand", "density", "dense MACs", "additions", "multiplications", "energy",
+    header = ("module", "kind", "meets", "density", "dense MACs", "additions", "multiplications", "energy",
               "dense energy", "range", "bits")  # fmt: skip
     rows = tuple(
         (
-            layer["module"], layer["op"], str(layer["domain"]),
-            "" if layer["density"] is None else percent(layer["density"], 1),
-            quantity(layer["dense_macs"]), quantity(layer["additions"]), quantity(layer["multiplications"]),
-            quantity(layer["joules"], "J"), quantity(layer["dense_joules"], "J"),
-            f"{layer['low']:g} to {layer['high']:g}" if layer["low"] is not None else "", str(layer["bits"] or ""),
+            row.module or "(model)", row.kind, row.domain, "" if row.density is None else percent(row.density, 1),
+            quantity(row.dense_macs), quantity(row.additions), quantity(row.multiplications + row.functions),
+            quantity(row.joules, "J"), quantity(row.dense_joules, "J"), _range(row.low, row.high), _text(row.bits),
         )
-        for layer in layers
+        for row in read_audit(audit).layers
     )  # fmt: skip
-    return Table("Every operation", rows, header, tuple(range(3, 11)), source=audit.name,
-                 folded=f"{len(rows)} operations", wide=True)  # fmt: skip
+    return Table(
+        "Every operation", rows, header, tuple(range(3, 11)), sources=(audit.name,), folded=f"{len(rows)} operations",
+        wide=True,
+    )  # fmt: skip
 
 
 def deployed_table(audit: Path) -> Table:
@@ -119,31 +146,124 @@ def trained_table(audit: Path) -> Table:
 
 def _exceptions(path: Path, title: str) -> Table:
     audit = read_audit(path)
-    analog = ", ".join(audit["analog"]) or "none"
     rows = tuple(
         (
-            found["module"], found["op"], f"{found['file']}:{found['line']}", quantity(found["count"]), found["why"],
-            found["replacement"] or "",
+            left.module or "(model)", left.kind, f"{left.file}:{left.line}", quantity(left.count + left.functions),
+            left.why, left.replacement,
         )
-        for found in audit["exceptions"]
+        for left in audit.exceptions
     )  # fmt: skip
-    says = f"Verdict: {audit['verdict']}. Analog first layer: {analog}. " + (
-        f"{len(rows)} exceptions:" if rows else "No multiplication is left elsewhere."
+    says = (
+        f"Verdict: {audit.verdict}. Analog first layer: {', '.join(audit.analog) or 'none'}. "
+        + (f"{len(rows)} operations multiply elsewhere:" if rows else "No multiplication is left elsewhere.")
+        + f" Graph {audit.graph_hash[:12]}, rules version {audit.rules_version}."
     )
     header = ("module", "operation", "where", "per sample", "why", "instead") if rows else ()
-    return Table(title, rows, header, (3,), says=says, source=path.name, wide=bool(rows))
+    return Table(title, rows, header, (3,), says=says, sources=(path.name,), wide=True)
 
 
 def verification_table(verify: Path) -> Table:
     """What the integer program was compared with, and what came out."""
-    return flat_table(verify, "The program against its twin")
+    found = read_json(verify)
+    need(verify, found, *_COMPARED, "equal", "unequal_neurons")
+    rows = [(name, _text(found[key])) for key, name in _COMPARED.items()]
+    rows += [(f"unequal in {path}", f"{count:,}") for path, count in found["unequal_neurons"].items()]
+    says = (
+        "Every integer of every neuron and every logit was compared with those of the quantised twin, which runs the "
+        "model's own code in fp64: " + ("all are equal." if found["equal"] else "some differ.")
+    )
+    return Table("The program against its twin", tuple(rows), numeric=(1,), says=says, sources=(verify.name,))
+
+
+_COMPARED = {
+    "images": "images",
+    "neurons": "neuron layers",
+    "integers": "integers compared",
+    "unequal": "integers that differ",
+    "logits_equal": "all logits equal",
+    "weight_bits": "bits of a weight",
+    "accuracy_fp32": "accuracy of the fp32 model",
+    "accuracy_program": "accuracy of the program",
+    "points_lost": "percentage points lost",
+    "agreement": "same answer as fp32",
+}
+
+
+def timings_table(run: Path) -> Table:
+    """How long training and each engine took, and on what; rows whose file is not there yet are left out."""
+    rows, sources = [], []
+    if exists(run, "metrics.json") and exists(run, "environment.json"):
+        metrics, place = read_json(run / "metrics.json"), read_json(run / "environment.json")
+        need(run / "metrics.json", metrics, "seconds", "samples_per_s")
+        need(run / "environment.json", place, "device", "threads", "processes")
+        where = f"PyTorch, {place['device']}, {place['processes']} x {place['threads']} threads"
+        rows.append(("training", where, seconds(metrics["seconds"]), f"{metrics['samples_per_s']:,.0f}"))
+        sources += ["metrics.json", "environment.json"]
+    if exists(run, "verify.json"):
+        found = read_json(run / "verify.json")
+        need(run / "verify.json", found, "images", "seconds")
+        for key, (what, where) in _ENGINES.items():
+            if taken := found["seconds"].get(key):
+                rows.append((what, where, seconds(taken), f"{found['images'] / taken:,.0f}"))
+        sources.append("verify.json")
+    return Table(
+        "What ran where", tuple(rows), ("what", "on", "time", "images/s"), (2, 3), sources=tuple(sources), wide=True,
+        says="The program's time includes keeping every neuron's integers for the comparison.",
+    )  # fmt: skip
+
+
+_ENGINES = {
+    "program": ("integer program on the test images", "NumPy interpreter, CPU"),
+    "twin": ("quantised twin on the test images", "PyTorch fp64, CPU"),
+    "fp32": ("trained model on the test images", "PyTorch, CPU"),
+}
+
+
+def bounds_table(verify: Path) -> Table:
+    """How far the integers of each operation can go, and the bits that hold them."""
+    found = read_json(verify)
+    need(verify, found, "bounds")
+    rows = tuple(
+        (
+            row["module"],
+            row["operation"],
+            f"{row['low']:,}",
+            f"{row['high']:,}",
+            f"{row['peak']:,}",
+            f"{row['bits']}",
+        )
+        for row in found["bounds"]
+    )
+    widest = max((row["bits"] for row in found["bounds"]), default=0)
+    return Table(
+        "Proven bounds", rows, ("module", "operation", "lowest", "highest", "peak of a sum", "bits"), (2, 3, 4, 5),
+        says=f"Whatever the image, no integer of the program needs more than {widest} bits.", sources=(verify.name,),
+        folded=f"{len(rows)} operations", wide=True,
+    )  # fmt: skip
 
 
 def environment_table(environment: Path) -> Table:
     """Versions, machine, commit, seed and threads."""
-    return flat_table(environment, "Environment")
+    return flat_table(environment, "Where it ran")
 
 
 def recipe_table(recipe: Path) -> Table:
     """Everything that decided how the run trained."""
     return flat_table(recipe, "Recipe")
+
+
+def _text(value: Any) -> str:
+    """A value for a cell.
+
+    >>> _text(True), _text(None), _text(12345), _text(0.98765)
+    ('yes', '', '12,345', '0.9877')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"{'-∞' if low is None else f'{low:.4g}'} to {'∞' if high is None else f'{high:.4g}'}"

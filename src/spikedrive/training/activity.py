@@ -293,6 +293,7 @@ def _raster(path: str, integers: Tensor) -> dict[str, np.ndarray]:
 def _attention_maps(model: nn.Module, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     paths = {id(module): path for path, module in model.named_modules()}
     maps = {}
+    module: Any
     for path, module in model.named_modules():
         parts = [getattr(module, name, None) for name in ("q_neuron", "k_neuron", "v_neuron")]
         if any(part is None for part in parts):
