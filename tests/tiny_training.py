@@ -9,7 +9,7 @@ import numpy as np
 
 from spikedrive.training import Recipe
 
-TINY_MODEL = {"widths": [4, 6, 8], "depths": [1, 1, 1], "heads": 2}
+TINY_MODEL = {"widths": [4, 8], "depths": [1, 1], "strides": [2, 2], "heads": 2}
 
 
 def write_pictures(path: Path, *, count: int = 40, classes: int = 4, names: list[str] | None = None) -> Path:

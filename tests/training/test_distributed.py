@@ -19,7 +19,9 @@ from spikedrive.training import Recipe, checkpoint, train
 WORKER = Path(__file__).with_name("train_worker.py")
 
 
-def test_two_processes_give_the_weights_of_one(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_two_processes_interrupted_and_resumed_give_the_weights_of_one(
+    tiny: Callable[..., Recipe], tmp_path: Path
+) -> None:
     # fp64 where the strategy has it, so that only a difference in what is computed could show; a bias in front of
     # a BatchNorm has no gradient but noise, which a small eps would blow up in fp32
     recipe = tiny(

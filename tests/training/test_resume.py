@@ -60,19 +60,17 @@ def run_worker(recipe: Recipe, folder: Path, mode: str = "") -> int:
     return subprocess.run(command, timeout=120).returncode
 
 
-def test_a_run_killed_twice_ends_with_the_same_bits(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
-    # a checkpoint at every line of the log: two steps of each epoch, and its end
+def test_a_killed_run_ends_with_the_same_bits(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    # a checkpoint at every line of the log, which is every second step of 8 in an epoch
     recipe = tiny(
-        epochs=3, batch_size=4, save_minutes=1e-9, mixup=0.2, cutmix=1.0, label_smoothing=0.1, clip=1.0, accumulate=2,
+        batch_size=4, save_minutes=1e-9, mixup=0.2, cutmix=1.0, label_smoothing=0.1, clip=1.0, accumulate=2,
         model_args={**tiny().model_args, "drop_path": 0.2},
     )  # fmt: skip
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
     train(recipe, unbroken, progress=False)
-    # epochs of 8 steps: killed in the middle of the second, then while the third writes its checkpoint
-    assert run_worker(recipe, killed, "kill_at=12") == -signal.SIGKILL
+    # checkpoints after steps 2, 4, 6, 8, 10: dies in the middle of writing the sixth, inside the second epoch
+    assert run_worker(recipe, killed, "kill_while_saving=6") == -signal.SIGKILL
     assert checkpoint.load_state(killed / "checkpoints" / "state.pt")["place"]["step"] == 10
-    assert run_worker(recipe, killed, "kill_while_saving=5") == -signal.SIGKILL
-    assert checkpoint.load_state(killed / "checkpoints" / "state.pt")["place"]["step"] == 18
     train(recipe, killed, progress=False)
     assert_same_run(unbroken, killed)
     assert not list(killed.rglob("*.tmp"))
@@ -83,11 +81,16 @@ class StopHereError(Exception):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"optimizer": "lamb"}, {"ema": 0.0}, {"channels_last": False}, {"precision": "bf16-mixed"}]
+    ("step", "changes"),
+    [
+        (1, {"optimizer": "lamb"}),
+        (6, {"ema": 0.0}),
+        (5, {"channels_last": False}),
+        (3, {"precision": "bf16-mixed"}),
+    ],
 )
-@pytest.mark.parametrize("step", [1, 6])
 def test_a_run_stopped_anywhere_ends_with_the_same_bits(
-    changes: dict[str, Any], step: int, tiny: Callable[..., Recipe], tmp_path: Path
+    step: int, changes: dict[str, Any], tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     def stop(line: dict[str, Any]) -> None:
         if line["kind"] == "step" and line["step"] == step:
@@ -101,19 +104,30 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bits(
     assert_same_run(tmp_path / "unbroken", tmp_path / "stopped")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_polite_signal_leaves_a_checkpoint(
-    number: signal.Signals, tiny: Callable[..., Recipe], tmp_path: Path
-) -> None:
-    def ask(line: dict[str, Any]) -> None:
-        if line["kind"] == "step" and line["step"] == 5:
-            signal.raise_signal(number)
-
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     train(tiny(), tmp_path / "unbroken", progress=False)
     with pytest.raises(KeyboardInterrupt, match="Stopped in epoch 2 after step 2; the same command goes on"):
-        train(tiny(), tmp_path / "stopped", progress=False, callback=ask)
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+        train(tiny(), tmp_path / "stopped", progress=False, callback=raising(signal.SIGINT, 5))
     assert checkpoint.load_state(tmp_path / "stopped" / "checkpoints" / "state.pt")["place"]["step"] == 6
     train(tiny(), tmp_path / "stopped", progress=False)
     assert_same_run(tmp_path / "unbroken", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_scheduler_may_stop_a_run(step: int, tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(epochs=1), tmp_path / "run", progress=False, callback=raising(signal.SIGTERM, step))
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    # asked for after the last step, the run is finished first
+    assert (tmp_path / "run" / "metrics.json").exists() == (step == 4)
+
+
+def raising(number: signal.Signals, step: int) -> Callable[[dict[str, Any]], None]:
+    """A callback that raises a signal after one step."""
+
+    def ask(line: dict[str, Any]) -> None:
+        if line["kind"] == "step" and line["step"] == step:
+            signal.raise_signal(number)
+
+    return ask

@@ -1,7 +1,7 @@
 """Trains a recipe file in a process of its own, which a test may kill or start several times over.
 
-Usage: train_worker.py RECIPE.json FOLDER [MODE]...; a mode is kill_at=STEP, kill_while_saving=COUNT or the
-name of a strategy, which then trains into FOLDER/NAME.
+Usage: train_worker.py RECIPE.json FOLDER [MODE]...; a mode is kill_while_saving=COUNT or the name of a
+strategy, which then trains into FOLDER/NAME.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ def main() -> None:
     strategies = [name for name in modes if name in ("ddp", "fsdp")]
     for strategy in strategies:
         precision = "32-true" if strategy == "fsdp" else recipe.precision
-        train(recipe.replace(strategy=strategy, precision=precision), folder / strategy, progress=False)
+        interrupted(recipe.replace(strategy=strategy, precision=precision), folder / strategy)
     if not strategies:
-        train(
-            recipe, folder, progress=False, callback=lambda line: kill_at(line, int(modes.get("kill_at", -1)))
-        )
+        train(recipe, folder, progress=False)
 
 
-def kill_at(line: dict[str, Any], step: int) -> None:
-    if line["kind"] == "step" and line["step"] == step:
-        os.kill(os.getpid(), signal.SIGKILL)
+def interrupted(recipe: Recipe, folder: Path) -> None:
+    """One process gets a Ctrl-C, all stop together, and all go on."""
+
+    def ask(line: dict[str, Any]) -> None:
+        if line["kind"] == "step" and line["step"] == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        train(recipe, folder, progress=False, callback=ask)
+        raise AssertionError("the run did not stop")
+    except KeyboardInterrupt:
+        assert checkpoint.load_state(folder / "checkpoints" / "state.pt")["place"]["step"] == 6
+    train(recipe, folder, progress=False)
 
 
 def kill_while_saving(count: int) -> None:

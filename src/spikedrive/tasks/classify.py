@@ -87,7 +87,7 @@ def decode(answer: Tensor, class_names: Sequence[str], *, top: int = 5) -> list[
         )
     scores, columns = answer.float().softmax(1).topk(min(top, len(class_names)), dim=1)
     return [
-        [Prediction(class_names[c], s) for s, c in zip(row, where, strict=True)]
+        [Prediction(str(class_names[c]), s) for s, c in zip(row, where, strict=True)]
         for row, where in zip(scores.tolist(), columns.tolist(), strict=True)
     ]
 

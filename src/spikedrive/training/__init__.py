@@ -2,9 +2,10 @@
 
 from spikedrive.training.activity import record_activity
 from spikedrive.training.evaluate import evaluate
-from spikedrive.training.loop import Run, train
+from spikedrive.training.loop import train
 from spikedrive.training.optimizers import Lamb, WeightAverage, learning_rate, make_optimizer
 from spikedrive.training.recipe import Recipe
+from spikedrive.training.run_folder import Run
 
 __all__ = [
     "Lamb", "Recipe", "Run", "WeightAverage", "evaluate", "learning_rate", "make_optimizer", "record_activity", "train",

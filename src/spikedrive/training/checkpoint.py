@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,22 @@ from spikedrive.files import atomic_write
 from spikedrive.models import create_model, save_model
 
 FORMAT = "spikedrive-state-1"
+
+
+@dataclass
+class Place:
+    """Where a run stands; all of it goes into the checkpoint. Epochs and steps count what is done."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    seconds: float = 0.0
+    firing_rate: float | None = None
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+    """Of this epoch so far: loss, right answers and images of all processes, seconds."""
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -56,7 +74,10 @@ def model_state(model: nn.Module) -> dict[str, Tensor]:
     if is_sharded(model):
         sharded, options = _sharded()
         # what lies on the CPU already, buffers for example, comes back uncopied
-        return {name: tensor.clone() for name, tensor in sharded.get_model_state_dict(model, options=options).items()}
+        return {
+            name: tensor.clone()
+            for name, tensor in sharded.get_model_state_dict(model, options=options).items()
+        }
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
@@ -92,17 +113,18 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def save_weights(
-    model: SpikingModel, state: dict[str, Tensor], path: Path, metadata: Mapping[str, Any]
+    model: SpikingModel, state: dict[str, Tensor], paths: Iterable[Path], metadata: Mapping[str, Any]
 ) -> None:
-    """Write whole weights of `model` as a file of `save_model`.
+    """Write whole weights of `model` as files of `save_model`.
 
-    *Raises*: StorageError; the previous file is untouched.
+    *Raises*: StorageError; the previous files are untouched.
     """
     # a model of its own: the one in training may be sharded, and holds other weights than the average
     plain = create_model(model.card.name if model.card else "", **model.config)
     kind = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
     plain.to(kind).load_state_dict(state)
-    save_model(plain, path, metadata=metadata)
+    for path in paths:
+        save_model(plain, path, metadata=metadata)
 
 
 def _sharded() -> tuple[Any, Any]:

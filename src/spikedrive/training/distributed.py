@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +60,13 @@ def launch(recipe: Recipe) -> Fabric:
     return fabric
 
 
-def gather_sums(fabric: Fabric, sums: Tensor) -> Tensor:
-    """The element-wise sum of a small tensor over all processes."""
-    if fabric.world_size > 1:
-        dist.all_reduce(sums)
-    return sums
+def gather_sums(fabric: Fabric, numbers: Sequence[float]) -> list[float]:
+    """Each number summed over all processes."""
+    if fabric.world_size == 1:
+        return [float(number) for number in numbers]
+    sums = torch.tensor(numbers, dtype=torch.float64, device=fabric.device)
+    dist.all_reduce(sums)
+    return sums.tolist()
 
 
 @contextmanager

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,16 +15,15 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.errors import CheckpointError, DataError, ValueRangeError
-from spikedrive.models import load_model
 from spikedrive.tasks import classify
 from spikedrive.training import checkpoint, prepare
 from spikedrive.training.distributed import batch_statistics_of_all, gather_sums, launch
 from spikedrive.training.evaluate import evaluate
-from spikedrive.training.firing import FiringRate
+from spikedrive.training.meters import FiringRate, Window
 from spikedrive.training.optimizers import WeightAverage, learning_rate, make_optimizer
-from spikedrive.training.progress import ProgressBar
+from spikedrive.training.progress import ProgressBar, stop_signals
 from spikedrive.training.recipe import Recipe
-from spikedrive.training.run_folder import Marks, RunFolder, describe_environment
+from spikedrive.training.run_folder import Marks, Run, RunFolder, describe_environment
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,42 +34,6 @@ LOOK_EVERY = 50
 """Steps between two looks at the firing rate."""
 
 Callback = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training run: where it lies and what it came to."""
-
-    folder: Path
-    recipe: Recipe
-    metrics: dict[str, Any]
-
-    def load(self) -> SpikingModel:
-        """The checkpoint that did best on the validation images, in eval mode."""
-        return load_model(self.folder / "checkpoints" / "best.safetensors")
-
-    def __str__(self) -> str:
-        m = self.metrics
-        return (
-            f"{self.recipe.model} on {self.recipe.data}: validation accuracy {m['val_accuracy']:.2%} at epoch "
-            f"{m['best_epoch']} of {m['epochs']}, {m['seconds']:.0f} s, in {self.folder}"
-        )
-
-
-@dataclass
-class Place:
-    """Where a run stands; all of it goes into the checkpoint. Epochs and steps count what is done."""
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
-    best_accuracy: float = -1.0
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    seconds: float = 0.0
-    firing_rate: float | None = None
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
-    """Of this epoch so far: loss, right answers and images of all processes, seconds."""
 
 
 def train(
@@ -109,7 +68,7 @@ def train(
 def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Callback | None) -> Run:
     fabric = launch(recipe)
     folder = RunFolder(out, writes=fabric.is_global_zero)
-    begun = folder.check_recipe(recipe) if resume else False
+    begun = resume and folder.check_recipe(recipe)
     if begun and (metrics := folder.read_metrics()) is not None:
         return Run(out, recipe, metrics)
     images = prepare.prepare_images(recipe)
@@ -121,6 +80,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Ca
     fabric.barrier()
     if not begun:
         folder.clear()
+        fabric.barrier()
     session = _Session(recipe, fabric, folder, images, plain, teacher, batches, callback)
     marks = session.restore() if begun else Marks()
     environment = describe_environment(recipe, device=fabric.device.type, processes=fabric.world_size)
@@ -157,14 +117,14 @@ class _Session:
         self.optimizer: Any = fabric.setup_optimizers(self.inner)
         self.average = WeightAverage(plain, recipe.ema) if recipe.ema else None
         self.firing = FiringRate()
-        self.place = Place()
+        self.place = checkpoint.Place()
         self.warmup = round(recipe.warmup_epochs * batches.steps)
         self.log_every = max(1, min(LOG_EVERY, batches.steps // 4))
 
     def run(self, bar: ProgressBar) -> Run:
         """All epochs that are left."""
         place, recipe = self.place, self.recipe
-        with _stop_signals() as stop:
+        with stop_signals() as stop:
             while place.epoch < recipe.epochs:
                 self._train_epoch(bar, stop)
                 self._finish_epoch(bar)
@@ -173,10 +133,12 @@ class _Session:
         self.folder.flush()
         self.folder.write_json("metrics.json", metrics)
         self.fabric.barrier()
+        if stop():
+            raise KeyboardInterrupt("Stopped at the end of the last epoch; the run is finished.")
         return Run(self.folder.path, recipe, metrics)
 
     def _train_epoch(self, bar: ProgressBar, stop: Callable[[], bool]) -> None:
-        place, window = self.place, _Window()
+        place, window = self.place, Window()
         saved = started = time.perf_counter()
         self.model.train()
         for parts in self.batches.epoch(place.epoch, place.step_in_epoch):
@@ -198,7 +160,7 @@ class _Session:
             started = now
             line = {"kind": "step", "loss": loss, "accuracy": accuracy, "lr": rate}
             self._emit(self._line(line, window.images * self.fabric.world_size / window.seconds), bar)
-            window = _Window()
+            window = Window()
             if not last and (asked or late):
                 self.save()
                 saved = started = time.perf_counter()
@@ -209,7 +171,7 @@ class _Session:
                     f"Stopped in epoch {place.epoch + 1} after step {place.step_in_epoch}; the same command goes on."
                 )
 
-    def _step(self, parts: list[prepare.Part], window: _Window) -> float:
+    def _step(self, parts: list[prepare.Part], window: Window) -> float:
         """One optimizer step; returns its learning rate."""
         recipe, place = self.recipe, self.place
         rate = learning_rate(
@@ -252,27 +214,16 @@ class _Session:
             torch.cuda.manual_seed(seed)
 
     def _close_window(
-        self, window: _Window, seconds: float, *, asked: bool, late: bool
+        self, window: Window, seconds: float, *, asked: bool, late: bool
     ) -> tuple[float, float, bool, bool]:
         """Wait for the device; loss and accuracy of the window, and what the processes agree to do."""
         place, window.seconds = self.place, seconds
         losses = torch.stack(window.losses).double().cpu()
         spikes, neurons = self.firing.totals()
         right = float(torch.stack(window.right).sum())
-        mine = torch.tensor(
-            [
-                float(losses.mean()),
-                right,
-                window.images,
-                asked,
-                late,
-                spikes,
-                neurons,
-                float(not losses.isfinite().all()),
-            ],
-            dtype=torch.float64,
-        )
-        sums = gather_sums(self.fabric, mine.to(self.fabric.device)).tolist()
+        broken = float(not losses.isfinite().all())
+        mine = [float(losses.mean()), right, window.images, asked, late, spikes, neurons, broken]
+        sums = gather_sums(self.fabric, mine)
         if sums[7]:
             self._report_not_finite(losses)
         loss = sums[0] / self.fabric.world_size
@@ -297,10 +248,10 @@ class _Session:
             place.best_accuracy, place.best_loss, place.best_epoch = val_accuracy, val_loss, place.epoch
         if self.fabric.is_global_zero:
             metadata = self._metadata(val_loss, val_accuracy)
-            for path in [self.folder.last] + [self.folder.best] * better:
-                checkpoint.save_weights(self.plain, weights, path, metadata)
+            paths = [self.folder.last, self.folder.best] if better else [self.folder.last]
+            checkpoint.save_weights(self.plain, weights, paths, metadata)
         loss, right, count, seconds = place.sums
-        place.sums = Place().sums
+        place.sums = checkpoint.Place().sums
         place.seconds += time.perf_counter() - started
         line = {
             "kind": "epoch",
@@ -326,8 +277,8 @@ class _Session:
             world=world,
         )
         count = len(result["labels"])
-        sums = torch.tensor([result["loss"] * count, result["accuracy"] * count, count], dtype=torch.float64)
-        loss, right, count = gather_sums(self.fabric, sums.to(self.fabric.device)).tolist()
+        mine = [result["loss"] * count, result["accuracy"] * count, count]
+        loss, right, count = gather_sums(self.fabric, mine)
         return loss / count, right / count
 
     def save(self, average: dict[str, Tensor] | None = None) -> None:
@@ -372,7 +323,7 @@ class _Session:
                 f"{self.folder.state} does not fit {self.recipe.model} ({str(error).splitlines()[0]}); it takes the "
                 "state of this very model. Start over with resume=False, or from the weights beside it."
             ) from error
-        self.place = Place(**state["place"])
+        self.place = checkpoint.Place(**state["place"])
         return Marks(**state["marks"])
 
     def _metadata(self, val_loss: float, val_accuracy: float) -> dict[str, Any]:
@@ -431,48 +382,10 @@ class _Session:
                 "augment; the last good checkpoint stays."
             )
         raise ValueRangeError(
-            f"The loss became {float(losses[wrong[0]]) if len(wrong) else math.nan} {where}; only finite losses train. "
+            f"The loss became {float(losses[wrong[0]]) if len(wrong) else 'NaN'} {where}; only finite losses train. "
             f"Lower lr={recipe.lr:g} or set clip=1.0, in another folder; the last good checkpoint in "
             f"{self.folder.path} stays."
         )
-
-
-@dataclass
-class _Window:
-    """What happened since the last line of the log, still on the device."""
-
-    losses: list[Tensor] = field(default_factory=list)
-    right: list[Tensor] = field(default_factory=list)
-    images: int = 0
-    seconds: float = 0.0
-
-    def add(self, loss: Tensor, right: Tensor, images: int) -> None:
-        self.losses.append(loss)
-        self.right.append(right)
-        self.images += images
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C and SIGTERM are asked for with the yielded function; a second one acts as usual."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    try:
-        for number in before:
-            signal.signal(number, ask)
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _cuda_devices() -> list[int]:

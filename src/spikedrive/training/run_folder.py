@@ -19,8 +19,10 @@ from typing import IO, Any
 
 import torch
 
+from spikedrive.blocks import SpikingModel
 from spikedrive.errors import CheckpointError, ConfigError, StorageError
 from spikedrive.files import atomic_write
+from spikedrive.models import load_model
 from spikedrive.training.recipe import Recipe
 
 PARTS = ("recipe.json", "environment.json", "log.jsonl", "metrics.json", "checkpoints", "tensorboard")
@@ -29,6 +31,26 @@ _SCALARS = ("loss", "accuracy", "val_loss", "val_accuracy", "firing_rate", "samp
 
 Record = dict[str, Any]
 """One line of the log."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run: where it lies and what it came to."""
+
+    folder: Path
+    recipe: Recipe
+    metrics: dict[str, Any]
+
+    def load(self) -> SpikingModel:
+        """The checkpoint that did best on the validation images, in eval mode."""
+        return load_model(self.folder / "checkpoints" / "best.safetensors")
+
+    def __str__(self) -> str:
+        m = self.metrics
+        return (
+            f"{self.recipe.model} on {self.recipe.data}: validation accuracy {m['val_accuracy']:.2%} at epoch "
+            f"{m['best_epoch']} of {m['epochs']}, {m['seconds']:.0f} s, in {self.folder}"
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,7 @@ class RunFolder:
         """
         path = self.path / "recipe.json"
         if not path.is_file():
+            self._check_free()
             return False
         theirs = read_json(path)
         mine = recipe.to_dict()
@@ -97,13 +120,22 @@ class RunFolder:
         return True
 
     def clear(self) -> None:
-        """Delete what a run wrote here, and nothing else."""
-        for part in PARTS if self.writes else ():
-            path = self.path / part
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        """Delete what a run wrote here, and nothing else.
+
+        *Raises*: ConfigError where files with these names lie here and are no run's.
+        """
+        if not (self.path / "recipe.json").is_file():
+            self._check_free()
+            return
+        try:
+            for part in PARTS if self.writes else ():
+                path = self.path / part
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _storage_error(self.path, error) from error
 
     def begin(self, recipe: Recipe, environment: dict[str, Any], marks: Marks) -> None:
         """Write recipe and environment, and open the logs where a checkpoint left them."""
@@ -151,6 +183,18 @@ class RunFolder:
         if self.writes:
             with atomic_write(self.path / name) as temporary:
                 temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+    def _check_free(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(
+                f"{self.path} is a file; a run takes a folder, new or its own. Choose another name."
+            )
+        taken = [part for part in PARTS if (self.path / part).exists()]
+        if taken:
+            raise ConfigError(
+                f"{self.path} holds {', '.join(taken)} without a recipe.json, so they are no run's; a run takes a new "
+                "folder or its own. Choose another folder."
+            )
 
     def _open(self, name: str, length: int) -> IO[bytes]:
         path = self.path / name

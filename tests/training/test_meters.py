@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spikedrive.neurons import ILIF
-from spikedrive.training.firing import FiringRate
+from spikedrive.training.meters import FiringRate
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])

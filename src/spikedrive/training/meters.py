@@ -1,9 +1,10 @@
-"""How much a network fires, looked at now and then."""
+"""What is measured while a model trains, without waiting for the device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,3 +41,19 @@ class FiringRate:
         assert isinstance(module, Neuron)
         spikes = output.detach().abs().sum(dtype=None if output.dtype.itemsize > 2 else output.float().dtype)
         self._counts.append((spikes / module.domain.scale, output.numel()))
+
+
+@dataclass
+class Window:
+    """What happened since the last line of the log, still on the device."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    right: list[Tensor] = field(default_factory=list)
+    images: int = 0
+    seconds: float = 0.0
+
+    def add(self, loss: Tensor, right: Tensor, images: int) -> None:
+        """Take in one part of a step."""
+        self.losses.append(loss)
+        self.right.append(right)
+        self.images += images
