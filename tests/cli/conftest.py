@@ -12,6 +12,9 @@ from PIL import Image
 
 from spikedrive.cli import main
 
+TINY = ["meta_spikeformer_nano", "batch_size=8", "model_args.widths=[8,16,32]", "model_args.depths=[0,0,1]"]
+"""The words that train the smallest model of the family, because exporting takes a time for each operation."""
+
 
 class Answer(NamedTuple):
     """What a command gave back."""
@@ -54,16 +57,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of one epoch on the pictures."""
     out = tmp_path_factory.mktemp("runs") / "trained"
-    words = [
-        "train",
-        "meta_spikeformer_nano",
-        "epochs=1",
-        "batch_size=8",
-        "--data",
-        str(pictures),
-        "--out",
-        str(out),
-    ]
+    words = ["train", *TINY, "epochs=1", "--data", str(pictures), "--out", str(out)]
     assert main(words) == 0
     return out
 

@@ -6,32 +6,43 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from cli.conftest import Command
 from spikedrive.auditing import Audit
+from spikedrive.blocks import SpikingModel
+from spikedrive.errors import ConfigError
+from spikedrive.models import get_card
 
-NANO = "meta_spikeformer_nano"
 
-
-def test_the_deployed_model_is_additive(command: Command) -> None:
-    answer = command("audit", NANO, "--fused", "--require", "additive")
+def test_the_deployed_model_is_additive(command: Command, trained: Path) -> None:
+    answer = command("audit", trained, "--fused", "--require", "additive")
     assert answer.code == 0
-    assert "additive" in answer.out
+    assert ": additive, analog first layer" in answer.out
 
 
-def test_the_model_as_it_trains_is_not_and_the_exit_code_says_so(command: Command) -> None:
-    answer = command("audit", NANO, "--require", "additive")
+def test_a_weaker_verdict_than_required_is_exit_code_1(command: Command, trained: Path) -> None:
+    answer = command("audit", trained, "--require", "additive", "--json")
     assert answer.code == 1
     assert answer.err == "the verdict is hybrid; additive was required\n"
-    assert command("audit", NANO, "--require", "hybrid").code == 0
-
-
-def test_json_is_one_document_with_the_exceptions(command: Command) -> None:
-    audited = json.loads(command("audit", NANO, "--json").out)
+    # stdout is one document all the same
+    audited = json.loads(answer.out)
     assert audited["verdict"] == "hybrid"
     first = audited["exceptions"][0]
     assert first["file"].endswith(".py")
     assert first["line"] > 0
+
+
+def test_a_model_is_audited_by_its_name(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def look(model: SpikingModel, example: Tensor, **_: object) -> Audit:
+        asked.extend((model.card, tuple(example.shape)))
+        raise ConfigError("Enough.")
+
+    monkeypatch.setattr("spikedrive.auditing.audit", look)
+    assert command("audit", "spike_driven_transformer_cifar10_dvs_2_256").code == 2
+    assert asked == [get_card("spike_driven_transformer_cifar10_dvs_2_256"), (10, 1, 2, 64, 64)]
 
 
 def test_density_is_measured_on_data_and_the_result_is_kept(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.conftest import Command
+from cli.conftest import TINY, Command
 from spikedrive.auditing import Audit
 from spikedrive.cli import demo
 from spikedrive.recipes import RECIPES, image_folder
@@ -22,7 +22,7 @@ ARTIFACTS = (
 
 def few_pictures(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the demo's recipe train on the pictures."""
-    small = image_folder("meta_spikeformer_nano", pictures).replace(batch_size=8, epochs=1)
+    small = image_folder(TINY[0], pictures).override([*TINY[1:], "epochs=1"])
     monkeypatch.setitem(RECIPES._items, demo.RECIPE, lambda: small)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Command
+from cli.conftest import TINY, Command
 from spikedrive.cli.train import resolve
 from spikedrive.models import load_model
 
@@ -55,7 +55,7 @@ def test_weights_start_from_a_run_with_a_new_head(
     data.mkdir(parents=True)
     for name in ("dark", "light", "other"):
         os.symlink(pictures / "train" / ("light" if name == "other" else name), data / name)
-    words = ["meta_spikeformer_nano", "epochs=1", "batch_size=8", "--data", data.parent, "--weights", trained]
+    words = [*TINY, "epochs=1", "--data", data.parent, "--weights", trained]
     answer = command("train", *words, "--out", tmp_path / "run")
     assert answer.code == 0
     assert load_model(tmp_path / "run" / "checkpoints" / "best.safetensors").classes == 3
@@ -65,7 +65,7 @@ def test_weights_start_from_a_run_with_a_new_head(
 def test_a_finished_run_is_not_trained_again(command: Command, trained: Path, pictures: Path) -> None:
     best = trained / "checkpoints" / "best.safetensors"
     before = best.stat().st_mtime_ns
-    words = ["meta_spikeformer_nano", "epochs=1", "batch_size=8", "--data", pictures, "--out", trained]
+    words = [*TINY, "epochs=1", "--data", pictures, "--out", trained]
     assert command("train", *words).code == 0
     assert best.stat().st_mtime_ns == before
 
@@ -77,16 +77,7 @@ def test_recipes_take_overrides_and_another_folder() -> None:
 
 def test_ctrl_c_leaves_a_run_that_goes_on(command: Command, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = [
-        "train",
-        "meta_spikeformer_nano",
-        "epochs=4",
-        "batch_size=8",
-        "--data",
-        str(pictures),
-        "--out",
-        str(run),
-    ]
+    words = ["train", *TINY, "epochs=4", "--data", str(pictures), "--out", str(run)]
     process = subprocess.Popen(
         [sys.executable, "-m", "spikedrive", *words], stderr=subprocess.PIPE, text=True
     )
