@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikedrive.engine.lower import compile
     from spikedrive.engine.runtime import Meta, Program, Result, load
-    from spikedrive.engine.twin import build_twin
+    from spikedrive.engine.twin import Twin
     from spikedrive.engine.verify import Verification
 
 _HOME = {
     "Meta": "runtime", "Program": "runtime", "Result": "runtime", "load": "runtime", "compile": "lower",
-    "build_twin": "twin", "Verification": "verify",
+    "Twin": "twin", "Verification": "verify",
 }  # fmt: skip
 
-__all__ = ["Meta", "Program", "Result", "Verification", "build_twin", "compile", "load"]
+__all__ = ["Meta", "Program", "Result", "Twin", "Verification", "compile", "load"]
 
 
 def __getattr__(name: str) -> Any:
