@@ -79,4 +79,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     if not known:
         return UnknownNameError(f"There is no {kind} named {name!r}; none is registered.")
     close = ", ".join(nearest(name, known))
-    return UnknownNameError(f"There is no {kind} named {name!r}; {len(known)} are known. The nearest: {close}.")
+    return UnknownNameError(
+        f"There is no {kind} named {name!r}; {len(known)} are known. The nearest: {close}."
+    )

@@ -27,7 +27,9 @@ class Registry(Generic[Item]):
     def add(self, name: str, item: Item) -> Item:
         """Register `item` under `name`, which must be new."""
         if name in self._items and self._items[name] is not item:
-            raise ConfigError(f"A {self.kind} named {name!r} is registered already; names are unique. Choose another.")
+            raise ConfigError(
+                f"A {self.kind} named {name!r} is registered already; names are unique. Choose another."
+            )
         self._items[name] = item
         return item
 

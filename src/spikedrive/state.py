@@ -100,7 +100,9 @@ def run(
     ConfigError for `steps` without a static encoder, or a state of another model.
     """
     if steps is not None and steps < 1:
-        raise ConfigError(f"run got steps={steps}; it takes a whole number of at least 1. Leave it out for the default.")
+        raise ConfigError(
+            f"run got steps={steps}; it takes a whole number of at least 1. Leave it out for the default."
+        )
     members = _members(model, along)
     _check_state(members, state or {}, along)
     if steps is not None and not any(getattr(m, "static", False) for m in members.values()):
@@ -177,7 +179,9 @@ def plain_path(path: str) -> str:
 
 
 def _members(model: nn.Module, along: Axis) -> dict[str, Stateful]:
-    members = {plain_path(n): m for n, m in model.named_modules() if isinstance(m, Stateful) and m.axis == along}
+    members = {
+        plain_path(n): m for n, m in model.named_modules() if isinstance(m, Stateful) and m.axis == along
+    }
     for path, member in members.items():
         if member.refuses_streaming is not None:
             raise StateError(

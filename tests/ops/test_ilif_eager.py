@@ -24,7 +24,13 @@ def edges(levels: int, threshold: float, dtype: torch.dtype) -> torch.Tensor:
     list(itertools.product([1, 4], [1.0, 0.25], [True, False], [True, False], [1.0, 0.25])),
 )
 def test_equal_at_every_edge(dtype, levels, threshold, half_even, closed, scale, monkeypatch) -> None:
-    options = dict(levels=levels, threshold=threshold, half_even=half_even, closed_gate=closed, scale=scale)
+    options = {
+        "levels": levels,
+        "threshold": threshold,
+        "half_even": half_even,
+        "closed_gate": closed,
+        "scale": scale,
+    }
     x = edges(levels, threshold, dtype).reshape(1, 1, -1).requires_grad_()
     assert eager.applies(x, None, 1)
     y, _ = ilif_scan(x, **options)

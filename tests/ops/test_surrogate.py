@@ -14,7 +14,9 @@ def area(s: Surrogate) -> float:
     return torch.trapezoid(s.gradient(u), u).item()
 
 
-@pytest.mark.parametrize("make", [surrogate.sigmoid, surrogate.atan, surrogate.rectangular, surrogate.triangle])
+@pytest.mark.parametrize(
+    "make", [surrogate.sigmoid, surrogate.atan, surrogate.rectangular, surrogate.triangle]
+)
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0])
 def test_each_is_the_derivative_of_a_step_of_height_one(make, alpha) -> None:
     assert area(make(alpha)) == pytest.approx(1, abs=2e-3)
@@ -40,7 +42,9 @@ def test_the_rectangle_is_open_at_its_edge() -> None:
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(UnknownNameError, match="no surrogate named 'sigmoyd'; 5 are known. The nearest: sigmoid"):
+    with pytest.raises(
+        UnknownNameError, match=r"no surrogate named 'sigmoyd'; 5 are known\. The nearest: sigmoid"
+    ):
         Surrogate("sigmoyd", 1.0)
     with pytest.raises(ConfigError, match="got alpha 0; it takes a positive number"):
         surrogate.atan(0)

@@ -134,7 +134,9 @@ class NILIF(Neuron):
 
     def scan(self, x: Float[Tensor, "T B *S"], state: None) -> tuple[Float[Tensor, "T B *S"], None]:
         """The averaged integers, and no state."""
-        y, _ = ilif_scan(x, levels=self.levels, decay=self.decay, repeats=self.inner_steps, scale=1 / self.levels)
+        y, _ = ilif_scan(
+            x, levels=self.levels, decay=self.decay, repeats=self.inner_steps, scale=1 / self.levels
+        )
         return y, None
 
     def extra_repr(self) -> str:

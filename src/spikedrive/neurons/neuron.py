@@ -25,7 +25,9 @@ def check_number(owner: str, name: str, value: float, *, above: float | None = N
                  high: float | None = None) -> None:  # fmt: skip
     """Raise ConfigError unless above < value and low <= value <= high."""
     # written so that NaN fails too
-    accepted = (above is None or value > above) and (low is None or value >= low) and (high is None or value <= high)
+    accepted = (
+        (above is None or value > above) and (low is None or value >= low) and (high is None or value <= high)
+    )
     if accepted and value == value:
         return
     bounds = " and ".join(

@@ -20,9 +20,13 @@ class Domain:
 
     def __post_init__(self) -> None:
         if self.low > self.high:
-            raise ConfigError(f"Domain got low {self.low} above high {self.high}; it takes low <= high. Swap them.")
+            raise ConfigError(
+                f"Domain got low {self.low} above high {self.high}; it takes low <= high. Swap them."
+            )
         if not self.scale > 0:
-            raise ConfigError(f"Domain got scale {self.scale}; it takes a positive number. Use 1.0 for plain integers.")
+            raise ConfigError(
+                f"Domain got scale {self.scale}; it takes a positive number. Use 1.0 for plain integers."
+            )
 
     @property
     def levels(self) -> int:

@@ -28,7 +28,9 @@ class NeuronOp:
 NEURON_OPS: Registry[NeuronOp] = Registry("neuron op")
 
 
-def declare(overload: str, domain: Callable[[Mapping[str, Any]], Domain], *, decomposition: Callable[..., Any]) -> None:
+def declare(
+    overload: str, domain: Callable[[Mapping[str, Any]], Domain], *, decomposition: Callable[..., Any]
+) -> None:
     """Declare the op `namespace.name.overload` as a neuron."""
     NEURON_OPS.add(overload, NeuronOp(domain, decomposition))
 
@@ -44,7 +46,9 @@ def bind(overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping
         elif argument.has_default_value():
             bound[argument.name] = argument.default_value
         else:
-            raise AuditError(f"{overload} lacks its argument {argument.name!r}; the graph is not valid. Export it again.")
+            raise AuditError(
+                f"{overload} lacks its argument {argument.name!r}; the graph is not valid. Export it again."
+            )
     return bound
 
 

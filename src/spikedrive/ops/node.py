@@ -34,8 +34,8 @@ def define(
     """Register `spikedrive::name` with forward, fake tensors, autograd, domain and decomposition.
 
     `reference` is the plain, functional PyTorch form: it is what the node decomposes into, and gives
-    the shapes and strides of fake tensors where no `fake` does so faster. The op's last output is what the backward pass
-    needs; no gradient flows into it.
+    the shapes and strides of fake tensors where no `fake` does so faster. The op's last output is
+    what the backward pass needs; no gradient flows into it.
     """
     _library.define(name + schema)
     _library.impl(name, forward, "CompositeExplicitAutograd")

@@ -69,7 +69,9 @@ class Surrogate:
         if self.name not in GRADIENTS:
             raise unknown_name("surrogate", self.name, GRADIENTS)
         if not self.alpha > 0:
-            raise ConfigError(f"Surrogate {self.name} got alpha {self.alpha}; it takes a positive number. Try 1.0.")
+            raise ConfigError(
+                f"Surrogate {self.name} got alpha {self.alpha}; it takes a positive number. Try 1.0."
+            )
 
     def gradient(self, u: Tensor) -> Tensor:
         """ds/du at u = h - threshold, same shape."""

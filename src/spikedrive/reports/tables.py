@@ -62,7 +62,7 @@ def files_table(run: Path, *, without: str) -> Table:
             holds = ARTIFACTS[name].holds if name in ARTIFACTS else _OTHERS.get(name.partition("/")[0], "")
             rows.append((name, holds, file_size(path.stat().st_size)))
     return Table(
-        "Files",
+        "In this folder",
         tuple(rows),
         ("file", "holds", "size"),
         (2,),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from spikedrive.neurons import Neuron
@@ -39,7 +40,9 @@ class FiringRate:
 
     def _see(self, module: nn.Module, args: Any, output: Tensor) -> None:
         assert isinstance(module, Neuron)
-        spikes = output.detach().abs().sum(dtype=None if output.dtype.itemsize > 2 else output.float().dtype)
+        counts = output.detach() if module.domain.low >= 0 else output.detach().abs()
+        # half precision would stop counting at a few thousand
+        spikes = counts.sum(dtype=torch.float64 if counts.dtype == torch.float64 else torch.float32)
         self._counts.append((spikes / module.domain.scale, output.numel()))
 
 

@@ -75,7 +75,9 @@ def _setup(ctx, inputs, outputs):
 def _backward(ctx, grad_spikes, grad_v, _grad_charged):
     spikes, charged, *learned = ctx.saved_tensors
     x, v, decay = learned or (None, None, ctx.decay)
-    threshold, decay_input, hard_reset, reset_value, _strict, detach_reset, surrogate, alpha, _save = ctx.options
+    threshold, decay_input, hard_reset, reset_value, _strict, detach_reset, surrogate, alpha, _save = (
+        ctx.options
+    )
     grad_x, grad_v0, grad_decay = reference.backward(
         grad_spikes, grad_v, x, v, charged, spikes, decay, threshold, decay_input,
         hard_reset, reset_value, detach_reset, surrogate, alpha,

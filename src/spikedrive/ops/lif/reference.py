@@ -76,7 +76,9 @@ def backward(
         grad_x.append(grad_h * gain)
         if isinstance(decay, Tensor) and x is not None and v is not None:
             # the membrane before step t, from what step t - 1 left
-            before = v if t == 0 else _after(charged[t - 1], spikes[t - 1], threshold, hard_reset, reset_value)
+            before = (
+                v if t == 0 else _after(charged[t - 1], spikes[t - 1], threshold, hard_reset, reset_value)
+            )
             grad_decay = grad_decay + (grad_h * (before - reset_value - (x[t] if decay_input else 0.0))).sum()
         grad_v = grad_h * decay
     return torch.stack(grad_x[::-1]), grad_v, grad_decay
