@@ -125,7 +125,8 @@ class Stream:
     """
 
     def __init__(self, model: nn.Module, *, along: Axis = "time") -> None:
-        self.model, self.along = model, along
+        self.model = model
+        self.along: Axis = along
         self.state: dict[str, State] | None = None
 
     def __call__(self, x: Tensor, *, steps: int | None = None) -> Any:

@@ -63,7 +63,7 @@ def _setup(ctx, inputs, outputs):
 def _backward(ctx, grad_outputs, grad_v, _grad_gates):
     (saved,) = ctx.saved_tensors
     if ctx.from_input and eager.applies(saved, None, 1):
-        grad_x = eager.backward(grad_outputs, saved, *ctx.gate, ctx.scan[-1])
+        grad_x = eager.backward(grad_outputs, saved, *ctx.gate, scale=ctx.scan[-1])
         return grad_x, *([None] * 10)
     gates = reference.gate(saved, *ctx.gate) if ctx.from_input else saved
     return *reference.backward(grad_outputs, grad_v, gates, *ctx.scan), *([None] * 9)
