@@ -45,8 +45,8 @@ def test_an_unknown_key_and_a_value_of_the_wrong_type(command: Command, pictures
         command("train", NANO, "epochs", "--data", pictures), r"Got the override 'epochs'; it takes key=value"
     )
     expect(
-        command("train", NANO, "model_args.level=2", "--data", pictures, "--out", pictures / "run"),
-        r".*'level'.* The nearest: levels",
+        command("train", NANO, "batch_size=8", "model_args.width=[8]", "--data", pictures),
+        r".*got the argument 'width'.* The nearest: widths",
     )
 
 
