@@ -91,9 +91,10 @@ def spike_raster(activity: Path) -> Figure:
         for step in range(len(raster))
     ]
     first_rows = np.cumsum([0] + [len(raster) for raster in rasters[:-1]])
+    middles = first_rows + np.array([(len(raster) - 1) // 2 for raster in rasters])
     plot = by_layer(layers, x="unit")
     plot.update_layout(height=max(18 * len(layers), 7 * len(rows)) + 76)
-    plot.update_yaxes(type="category", range=[len(rows) - 0.5, -0.5], tickvals=first_rows.tolist())
+    plot.update_yaxes(type="category", range=[len(rows) - 0.5, -0.5], tickvals=middles.tolist())
     width = max(raster.shape[-1] for raster in rasters)
     choices = []
     for index, photo in enumerate(arrays["images"]):
@@ -127,7 +128,7 @@ def membrane_histograms(activity: Path) -> Figure:
     layers = _layers(arrays)
     parts = ("hist", "edges", "tails", "firing")
     need(activity, arrays, *(f"membrane_{part}_{layer}" for layer in layers for part in parts))
-    plot = by_layer(layers, x="membrane potential", row=30, legend=True)
+    plot = by_layer(layers, x="input of the neuron", row=30, legend=True)
     silent, firing, marks = _Lines(), _Lines(), _Lines()
     clipped = total = 0
     for row, layer in enumerate(layers):
@@ -141,19 +142,19 @@ def membrane_histograms(activity: Path) -> Figure:
             polygons.add_steps(edges, heights, bins, base=row + 0.45)
         for value in inputs:
             marks.add([value, value], [row + 0.45, row - 0.45])
-    for polygons, name, colour in ((silent, "stays silent", NEUTRAL), (firing, "fires", SPIKING)):
+    for polygons, name, colour in ((silent, "silent at rest", NEUTRAL), (firing, "fires at rest", SPIKING)):
         plot.add_scatter(
             x=polygons.x, y=polygons.y, mode="lines", fill="toself", fillcolor=fade(colour, 0.55), name=name,
             line={"color": colour, "width": 1}, hoverinfo="skip",
         )  # fmt: skip
     plot.add_scatter(
-        x=marks.x, y=marks.y, mode="lines", name="a neuron at rest starts to emit 1, 2, …",
+        x=marks.x, y=marks.y, mode="lines", name="starts to emit 1, 2, …",
         line={"color": VALIDATION, "width": 1.5}, hovertemplate="emits one more from %{x:.3g} up<extra></extra>",
     )  # fmt: skip
     _limit(plot, [arrays[f"membrane_edges_{layer}"] for layer in layers], marks.x)
     says = (
-        "How often each input came; where nothing is carried from step to step the input is the membrane. "
-        "The vertical marks are the thresholds, found on the neuron itself."
+        "How often each input came; where nothing is carried from step to step, the input is the membrane. The "
+        "vertical marks are the inputs at which a neuron at rest starts to emit 1, 2, …, found on the neuron itself."
     )
     notes = (
         "Heights are square roots of the counts, each layer scaled to its own peak.",

@@ -155,8 +155,8 @@ def _exceptions(path: Path, title: str) -> Table:
     )  # fmt: skip
     says = (
         f"Verdict: {audit.verdict}. Analog first layer: {', '.join(audit.analog) or 'none'}. "
-        + (f"{len(rows)} operations multiply elsewhere:" if rows else "No multiplication is left elsewhere.")
-        + f" Graph {audit.graph_hash[:12]}, rules version {audit.rules_version}."
+        + (f"{len(rows)} operations multiply elsewhere." if rows else "No multiplication is left elsewhere.")
+        + f" (Graph {audit.graph_hash[:12]}, rules version {audit.rules_version}.)"
     )
     header = ("module", "operation", "where", "per sample", "why", "instead") if rows else ()
     return Table(title, rows, header, (3,), says=says, sources=(path.name,), wide=True)
@@ -238,7 +238,7 @@ def bounds_table(verify: Path) -> Table:
     return Table(
         "Proven bounds", rows, ("module", "operation", "lowest", "highest", "peak of a sum", "bits"), (2, 3, 4, 5),
         says=f"Whatever the image, no integer of the program needs more than {widest} bits.", sources=(verify.name,),
-        folded=f"{len(rows)} operations", wide=True,
+        folded=f"{len(rows)} operations",
     )  # fmt: skip
 
 
