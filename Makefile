@@ -76,9 +76,9 @@ sizes: $(VENV)/.dev
 doctest: $(VENV)/.dev
 	$(BIN)/python -m pytest --doctest-modules src -q
 
+# the examples in the pages are run by the tests
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	$(BIN)/python -m pytest -q -m '' tests/house/test_examples.py
 
 wheel: $(VENV)/.dev
 	$(BIN)/python tools/try_wheel.py
