@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAKE_PROGRAM = """
 import numpy, torch, spikedrive as sd
 torch.manual_seed(0)
-model = sd.create_model("meta_spikeformer_nano").eval()
+model = sd.create_model("meta_spikeformer_nano", widths=(8, 16, 32), depths=(0, 0, 1)).eval()
 names = [f"class {i}" for i in range(10)]
 program = sd.compile(model, torch.zeros(1, 1, 28, 28), mean=[0.5], std=[0.25], class_names=names)
 program.save("tiny.sdx")
@@ -97,8 +97,8 @@ def environment(folder: Path) -> Path:
 
 def install(python: Path, *what: str, **variables: str) -> None:
     """Install with nothing but binary wheels, which is what a machine without a compiler can do."""
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", *what,
-        **variables)  # fmt: skip
+    options = ("--quiet", "--disable-pip-version-check", "--no-compile", "--only-binary", ":all:")
+    run(python, "-m", "pip", "install", *options, *what, **variables)
 
 
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
