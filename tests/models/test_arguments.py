@@ -47,6 +47,16 @@ def test_pictures_of_bytes_are_refused() -> None:
         sd.create_model(NANO, **TINY)(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
 
 
+def test_another_precision_is_refused_unless_autocast_mixes_them() -> None:
+    model, x = sd.create_model(NANO, **TINY), torch.randn(2, 1, 28, 28)
+    with pytest.raises(DtypeError, match=r"dtype torch\.float64; it takes torch\.float32"):
+        model(x.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(x.bfloat16()).float().square().sum()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_unknown_names_list_the_nearest() -> None:
     with pytest.raises(
         UnknownNameError, match=r"named 'meta_spikeformer_15M'.*The nearest: meta_spikeformer_15m"

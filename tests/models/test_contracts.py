@@ -147,10 +147,7 @@ def test_save_and_load_give_the_same_model(family: str, dense_separable: bool | 
 # tracing takes seconds; the others are made of the same parts
 @pytest.mark.parametrize(
     "family",
-    [
-        f if f in ("v1", "v1_frames", "v2", "nano") else pytest.param(f, marks=pytest.mark.slow)
-        for f in FAMILIES
-    ],
+    [f if f in ("v1_frames", "nano") else pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES],
 )
 def test_export_has_a_free_batch(family: str) -> None:
     model = tiny(family)
@@ -193,6 +190,32 @@ def test_one_layer_stands_between_two_neurons_of_a_fused_model(family: str) -> N
     # q, k and v are three layers on one neuron's output; everything else is one at a time
     runs = "".join("L" if o == "layer" else "N" for o in order)
     assert "LL" not in runs.replace("NLLLNNN", "NLNNN")
+
+
+@families
+def test_every_layer_but_the_first_meets_integers_and_is_its_virtual_steps(family: str) -> None:
+    model = sd.fuse(tiny(family).double(), dense_separable=True)
+    high = max(n.domain.high for n in model.neurons().values())
+    met: list[bool] = []
+    inner = lambda layer, s: type(layer).forward(layer, s)  # without the hook  # noqa: E731
+
+    def check(layer: nn.Conv2d | nn.Linear, given: tuple[torch.Tensor], y: torch.Tensor) -> None:
+        (s,) = given
+        met.append(bool((s == s.round()).all() and s.min() >= 0 and s.max() <= high))
+        if met[-1]:
+            # an integer s is `high` binary steps, bit d of which is 1 where d < s; the bias comes once
+            bits = torch.stack([(s > d).to(s) for d in range(high)])
+            silent = inner(layer, torch.zeros_like(s))
+            virtual = sum(inner(layer, bit) - silent for bit in bits) + silent
+            torch.testing.assert_close(virtual, y, rtol=0, atol=1e-9)
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(check)
+    model(inputs(family, model))
+    assert met[0] is False
+    assert all(met[1:])
+    assert len(met) > 8
 
 
 @families
@@ -253,3 +276,33 @@ def test_drop_path_acts_in_training_only() -> None:
     assert torch.equal(model(x), model(x))
     model.train()
     assert not torch.equal(model(x), model(x))
+
+
+# exporting takes seconds: `make test` audits one model of each line, `make test-all` every family in every form
+QUICK = {("nano", "repaired"), ("v1", "released")}
+VERDICTS = [
+    pytest.param(family, form, marks=[] if (family, form) in QUICK else [pytest.mark.slow])
+    for family in FAMILIES
+    for form in ("released", "repaired")
+]
+
+
+@pytest.mark.parametrize(("family", "form"), VERDICTS)
+def test_the_audit_says_what_the_card_says(family: str, form: str) -> None:
+    model = tiny(family)
+    if form == "repaired":
+        audit = sd.audit(sd.fuse(model, dense_separable=True), inputs(family, model))
+        assert audit.verdict == model.card.verdict_repaired
+    else:
+        audit = sd.audit(model, inputs(family, model))
+        assert audit.verdict == model.card.verdict_released
+    assert len(audit.analog) == 1
+    assert audit.analog[0].startswith(("stem.convs.0", "stages.0.downsample.project"))
+
+
+@pytest.mark.slow
+def test_a_spiking_model_is_additive_without_dense_convolutions() -> None:
+    model = tiny("v2_spiking")
+    assert sd.audit(sd.fuse(model), inputs("v2_spiking", model)).verdict == "additive"
+    model = tiny("v2")
+    assert sd.audit(sd.fuse(model), inputs("v2", model)).verdict == "hybrid"

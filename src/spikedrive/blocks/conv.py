@@ -50,13 +50,12 @@ class RepConv(LinearChain):
 
     *Equation*: bn2(W2 D pad(bn1(W1 x))), then `outer_bn` where asked; D is depthwise and `pad` writes what bn1
     gives for a zero input, p = beta - mean gamma / sqrt(var + eps), so that zero padding of x is the same.
-    Computed as D pad0(bn1(W1 x) - p) + p sum(D), which needs no second pass over the map.
+    Computed as D pad0(bn1(W1 x) - p) + p sum(D), which needs no padded copy.
 
     *Shapes*: x (N, C, H, W) -> (N, C', H, W).
     *Multiplies*: real values between its three convolutions; none once `fused` into one k x k convolution, exactly.
-    *Source*: Spike-driven Transformer V2 (arXiv 2404.03663), BNAndPadLayer and RepConv of its code. p is a
-    constant in the backward pass and uses running statistics in training too; **we differ** there in using the
-    statistics as they stood before the batch, the original those after it.
+    *Source*: Spike-driven Transformer V2 (arXiv 2404.03663), BNAndPadLayer and RepConv of its code. p is a constant
+    in the backward pass and takes the running statistics in training too, those after the batch.
     """
 
     def __init__(
@@ -75,30 +74,18 @@ class RepConv(LinearChain):
 
     def forward(self, x: Tensor) -> Tensor:
         """The chain, trainable."""
-        bn, depthwise = self.pad_bn, self.depthwise
-        assert (
-            bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
-        )
-        assert bn.momentum is not None
+        bn, conv = self.pad_bn, self.depthwise
+        y = bn(self.reduce(x))
+        assert bn.running_mean is not None and bn.running_var is not None
         with torch.no_grad():
-            pad = bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)
-            if bn.training:
-                bn.num_batches_tracked.add_(1)
-        x = F.batch_norm(
-            self.reduce(x),
-            bn.running_mean,
-            bn.running_var,
-            bn.weight,
-            bn.bias - pad,
-            bn.training,
-            bn.momentum,
-            bn.eps,
+            pad = (bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)).to(y.dtype)
+        taps = conv.weight.sum((1, 2, 3))
+        # a constant that the next BatchNorm subtracts again while it trains, so that its gradient is zero
+        taps = taps.detach() if self.bn.training else taps
+        y = F.conv2d(
+            y - pad.view(-1, 1, 1), conv.weight, pad * taps, padding=conv.padding, groups=conv.groups
         )
-        x = F.conv2d(
-            x, depthwise.weight, pad * depthwise.weight.sum((1, 2, 3)), padding=depthwise.padding,
-            groups=depthwise.groups,
-        )  # fmt: skip
-        return self.outer_bn(self.bn(self.expand(x)))
+        return self.outer_bn(self.bn(self.expand(y)))
 
     def fused(self, *, dense_separable: bool) -> nn.Conv2d:
         """One dense k x k convolution with a bias and zero padding."""

@@ -66,7 +66,8 @@ class SpikingModel(nn.Module):
 
     `card` describes the registered model with its default arguments, `config` holds the arguments that
     `create_model` rebuilds this one from, `metadata` what came with a checkpoint, and `fused` the arguments of
-    `fuse` where this is a fused copy. `classes`, `steps`, `input` and `in_channels` are those of this one.
+    `fuse` where this is a fused copy. `classes`, `steps`, `input` and `in_channels` are those of this one; with
+    frames, `steps` is the number that the model was published for, and any number is taken.
 
     *Shapes*: x (B, C, H, W) for `input="image"`, (T, B, C, H, W) for "frames" -> (B, K).
     *Raises*: ShapeError, DtypeError for another input; ConfigError for arguments out of range.
@@ -108,6 +109,12 @@ class SpikingModel(nn.Module):
             raise DtypeError(
                 f"{name} got an input of dtype {x.dtype}; it takes floating point. "
                 "Normalise first: data.transforms.normalise(images, mean, std)."
+            )
+        dtype = next(self.parameters()).dtype
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            raise DtypeError(
+                f"{name} got an input of dtype {x.dtype}; it takes {dtype}, as its weights are. "
+                f"Convert with x.to({dtype}), or the model with model.to({x.dtype})."
             )
         return self.encoder(x)
 

@@ -198,7 +198,7 @@ class MetaSpikeformer(SpikingModel):
 
 def _initialise(model: MetaSpikeformer, init: Init) -> None:
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and init == "released":
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Conv2d) and init == "levels":
