@@ -66,7 +66,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The `count` known names closest to `name`, closest first.
 
     >>> nearest("lif", ["LIF", "PLIF", "ILIF", "IF"])
-    ['LIF', 'IF', 'PLIF']
+    ['LIF', 'ILIF', 'PLIF']
     """
     by_lower = {k.lower(): k for k in known}
     ranked = sorted(by_lower, key=lambda k: (-difflib.SequenceMatcher(None, name.lower(), k).ratio(), k))
