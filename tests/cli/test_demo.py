@@ -10,7 +10,7 @@ import pytest
 
 from cli.conftest import TINY, Command
 from spikedrive.auditing import Audit
-from spikedrive.cli import demo
+from spikedrive.cli import demo, stages
 from spikedrive.recipes import RECIPES, image_folder
 
 ARTIFACTS = (
@@ -58,7 +58,7 @@ def test_an_interrupted_demo_goes_on(
     command: Command, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_pictures(pictures, monkeypatch)
-    monkeypatch.setattr(demo, "_audit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(stages, "audit_both", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     out = tmp_path / "demo"
     answer = command("demo", "--out", out)
     assert answer.code == 130

@@ -22,7 +22,7 @@ def test_missing_files_name_the_command_for_this_run(tmp_path):
         read_json(tmp_path / "audit.json")
     with pytest.raises(DataError, match=r"no file .*log\.jsonl; .*: spikedrive train RECIPE --out "):
         read_lines(tmp_path / "log.jsonl")
-    with pytest.raises(DataError, match=r"no file .*activity\.npz; .*: spikedrive demo --out "):
+    with pytest.raises(DataError, match=r"no file .*activity\.npz; .*: spikedrive report .* --data DATA"):
         read_arrays(tmp_path / "activity.npz")
     assert command(tmp_path, "audit_trained.json").endswith(f"--out {tmp_path / 'audit_trained.json'}")
     assert str(tmp_path) in command(tmp_path, "checkpoints/best.safetensors")

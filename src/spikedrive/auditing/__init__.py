@@ -1,8 +1,28 @@
-"""The audit: which multiplications a model is left with, and why."""
+"""The audit: which multiplications a model is left with, and why.
 
-from spikedrive.auditing.adapters import register_adapter
-from spikedrive.auditing.energy import TABLES, EnergyTable
-from spikedrive.auditing.result import Audit, LayerRow, Remaining
-from spikedrive.auditing.verdict import audit
+Every name is loaded on first use: reading an audit needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikedrive.auditing.adapters import register_adapter
+    from spikedrive.auditing.energy import TABLES, EnergyTable
+    from spikedrive.auditing.result import Audit, LayerRow, Remaining
+    from spikedrive.auditing.verdict import audit
+
+_HOME = {
+    "TABLES": "energy", "Audit": "result", "EnergyTable": "energy", "LayerRow": "result", "Remaining": "result",
+    "audit": "verdict", "register_adapter": "adapters",
+}  # fmt: skip
 
 __all__ = ["TABLES", "Audit", "EnergyTable", "LayerRow", "Remaining", "audit", "register_adapter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"spikedrive.auditing.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'spikedrive.auditing' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikedrive.cli import stages
 from spikedrive.cli.output import JsonFlag, emit, note, table
-from spikedrive.cli.target import images_for, load_trained
+from spikedrive.cli.target import load_trained
 from spikedrive.errors import ConfigError
 from spikedrive.files import atomic_write
 
 if TYPE_CHECKING:
-    from spikedrive.auditing import Audit
-    from spikedrive.blocks import SpikingModel
-    from spikedrive.data import ImageSet
-    from spikedrive.engine import Program, Verification
     from spikedrive.training import Recipe
 
 RECIPE = "fashion_mnist_mini"
 SUMMARY = "demo.json"
-AUDITED = 256
-"""Training images on which the density is measured."""
 
 
 def verb(
@@ -82,27 +75,16 @@ def finish(recipe: Recipe, out: Path) -> None:
     began = time.perf_counter()
     resumed = (out / "recipe.json").exists()
     seconds: dict[str, float] = {}
-    with _stage("train", seconds):
+    with stages.stage("train", seconds):
         from spikedrive.training import train
 
         train(recipe, out)
     model = load_trained(str(out))
-    with _stage("audit", seconds):
-        proof = _audit(model, recipe, out)
-    with _stage("compile", seconds):
-        program = _compile(model, out)
-    # read here and nowhere else: the checkpoint was chosen on validation images
-    test = images_for(model, recipe.data, "test")
-    with _stage("verify", seconds):
-        found = _verify(program, model, test, out)
-    with _stage("report", seconds):
+    # the test images are read here and nowhere else: the checkpoint was chosen on validation images
+    proof, found = stages.examine(model, recipe.data, "test", out, seconds)
+    with stages.stage("report", seconds):
         from spikedrive.reports import write_report
-        from spikedrive.training import record_activity
 
-        known = model.metadata
-        record_activity(
-            model, test.images[:], test.labels, out / "activity.npz", mean=known["mean"], std=known["std"],
-        )  # fmt: skip
         page = write_report(out)
     summary = {
         "model": recipe.model,
@@ -128,57 +110,6 @@ def finish(recipe: Recipe, out: Path) -> None:
     # written last: its presence says that everything else stands
     with atomic_write(out / SUMMARY) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-
-
-def _audit(model: SpikingModel, recipe: Recipe, out: Path) -> Audit:
-    from spikedrive.auditing import audit
-    from spikedrive.blocks import fuse
-    from spikedrive.cli.target import example_input, normalised_images
-
-    # training images: the test images are kept for the end
-    seen = normalised_images(model, recipe.data, "train", AUDITED)
-    audit(model, example_input(model), data=seen).save(out / "audit_trained.json")
-    proof = audit(fuse(model), example_input(model), data=seen)
-    proof.save(out / "audit.json")
-    return proof
-
-
-def _compile(model: SpikingModel, out: Path) -> Program:
-    from spikedrive.cli.target import example_input
-    from spikedrive.engine import load
-    from spikedrive.engine.lower import compile
-
-    known = model.metadata
-    compile(
-        model, example_input(model), mean=known["mean"], std=known["std"], class_names=known["class_names"]
-    ).save(out / "program.sdx")
-    # what runs from here on is the file, not what was in memory
-    return load(out / "program.sdx")
-
-
-def _verify(program: Program, model: SpikingModel, test: ImageSet, out: Path) -> Verification:
-    import numpy as np
-
-    from spikedrive.engine.verify import verify
-
-    found = verify(program, model, test.images[:], test.labels)
-    with atomic_write(out / "predictions.npz") as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file, labels=test.labels.numpy(), predictions=found.predictions_program,
-            predictions_fp32=found.predictions_fp32, logits_program=found.logits_program,
-            class_names=np.array(test.class_names),
-        )  # fmt: skip
-    found.save(out / "verify.json")
-    return found
-
-
-@contextmanager
-def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    note(f"{name} ...")
-    start = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start
-    note(f"{name}: {seconds[name]:.0f} s")
 
 
 def as_table(summary: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ class Artifact:
 
 
 _TRAIN = "spikedrive train RECIPE --out {run}"
-_DEMO = "spikedrive demo --out {run}"
+_EXAMINE = "spikedrive report {run} --data DATA"
 
 ARTIFACTS = {
     artifact.name: artifact
@@ -41,9 +41,9 @@ ARTIFACTS = {
             "audit.json", "the audit of the model as deployed", "spikedrive audit {run} --fused --out {file}"
         ),
         Artifact("program.sdx", "the integer program", "spikedrive compile {run} --out {file}"),
-        Artifact("verify.json", "the program against its fp64 twin, image by image", _DEMO),
-        Artifact("predictions.npz", "labels and answers on the test images", _DEMO),
-        Artifact("activity.npz", "what every neuron receives and emits", _DEMO),
+        Artifact("verify.json", "the program against its fp64 twin, image by image", _EXAMINE),
+        Artifact("predictions.npz", "labels and answers on the test images", _EXAMINE),
+        Artifact("activity.npz", "what every neuron receives and emits", _EXAMINE),
     )
 }
 
