@@ -176,11 +176,19 @@ def materialise(step: Step, x: Value, name: str) -> Value:
             owner.shifts += count
             owner.kind = "shift"
         else:
-            owner.multiplications += count
-            owner.kind, owner.note, owner.why, owner.replacement = "real x constant", "", NOT_FOLDED, FOLD_IT
+            _multiply_reals(owner, count)
     if x.has_offset:
         step.tally.sums += x.count
     return of_real(x.shape, x.low, x.high, weighted=x.weighted, repeats=x.repeats)
+
+
+def _multiply_reals(owner: Tally, count: int) -> None:
+    owner.multiplications += count
+    if owner.kind == "ternary weight" and owner.domain == "image":
+        # signs times one constant a channel: the constant is what the first layer multiplies by
+        owner.kind, owner.analog = "analog first layer", True
+        return
+    owner.kind, owner.note, owner.why, owner.replacement = "real x constant", "", NOT_FOLDED, FOLD_IT
 
 
 def _multiply_integers(step: Step, x: Value, name: str) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx.proxy import TracerBase
 from torch.utils import _pytree as pytree
 
 import spikedrive
@@ -221,7 +224,8 @@ def _export(
         if _takes_star(model):
             shapes = (shapes,)
     try:
-        return torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
+        with _whole_traces():
+            return torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise AuditError(
             f"{type(model).__name__} cannot be exported: {_culprit(error)} "
@@ -248,18 +252,38 @@ def _culprit(error: BaseException) -> str:
 
 _TORCH = str(Path(torch.__file__).parent)
 _OURS = Path(spikedrive.__file__).parent
-# these call a model's code rather than being it
-_PLUMBING = {str(_OURS / name) for name in ("state.py", "ops/fold.py")} | {__file__}
+# these run a model's code, or are a neuron, whose place is the line that calls it
+_PLUMBING = (__file__, str(_OURS / "state.py"), str(_OURS / "ops") + os.sep, str(_OURS / "neurons") + os.sep)
 
 
 def _is_model_file(path: str) -> bool:
-    return not path.startswith((_TORCH, "<", "torch/")) and path not in _PLUMBING
+    return not path.startswith((_TORCH, "<", "torch/", *_PLUMBING))
+
+
+@contextmanager
+def _whole_traces() -> Iterator[None]:
+    """Keep the functions that a forward calls in the stack of each node; PyTorch keeps only the forwards."""
+    tracer: Any = TracerBase
+    kept = tracer._filter_traceback_frames
+
+    def below_forward(_: Any, frames: traceback.StackSummary) -> traceback.StackSummary:
+        first = next((i for i, frame in enumerate(frames) if frame.name == "forward"), len(frames))
+        below = [f for f in frames[first:] if not f.filename.startswith((_TORCH, "<"))]
+        return traceback.StackSummary.from_list([f for f in below if _is_model_file(f.filename)] or below)
+
+    tracer._filter_traceback_frames = below_forward
+    try:
+        yield
+    finally:
+        tracer._filter_traceback_frames = kept
 
 
 def _functional(program: ExportedProgram, decompose: Callable[[str], bool] | None) -> ExportedProgram:
     """The same program without in-place operations, and without those to be decomposed."""
     for _ in range(_ROUNDS):
-        called = {node.target for node in program.graph.nodes if node.op == "call_function"}
+        called = {
+            node.target for node in program.graph.nodes if node.op == "call_function" and _holds_tensors(node)
+        }
         operations = [t for t in called if isinstance(t, torch._ops.OpOverload)]
         unwanted = {
             t for t in operations if decompose is not None and decompose(str(t)) and t is not _FUNCTIONAL_BN
@@ -378,9 +402,10 @@ def _described(node: Node, source: fx.Node, *, sizes: bool = True) -> Node:
     stack = list((source.meta.get("nn_module_stack") or {}).values())
     # a module called twice shows as path@1
     node.module = re.sub(r"@\d+", "", stack[-1][0]) if stack else ""
-    for file, line in re.findall(r'File "([^"]+)", line (\d+)', source.meta.get("stack_trace") or ""):
-        if _is_model_file(file):
-            node.file, node.line = file, int(line)
+    frames = re.findall(r'File "([^"]+)", line (\d+)', source.meta.get("stack_trace") or "")
+    # after a decomposition PyTorch adds its own frames
+    for file, line in [f for f in frames if _is_model_file(f[0])] or frames:
+        node.file, node.line = file, int(line)
     if sizes:
         tensors = [leaf for leaf in pytree.tree_leaves(source.meta.get("val")) if isinstance(leaf, Tensor)]
         node.shapes = tuple(tuple(_size(size, source) for size in t.shape) for t in tensors)
