@@ -114,7 +114,7 @@ class Stream:
         finest = [
             max(int(e.min()), unit - bits - GUARD_BITS - margin) for e, margin in root._writers if e.size
         ]
-        return min(*finest, *root._limits, unit - BIAS_BITS) + offset
+        return min([*finest, *root._limits, unit - BIAS_BITS]) + offset
 
     def _root(self) -> tuple[Stream, int]:
         offset, stream = 0, self

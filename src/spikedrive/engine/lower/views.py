@@ -88,9 +88,14 @@ def getitem(walk: Walk, node: Node) -> Wire:
 
 @rule("aten.slice.Tensor", "aten.select.int")
 def select(walk: Walk, node: Node) -> Wire:
-    """A range, or one element, along an axis of the sample."""
+    """A range, or one element, along an axis of the sample; everything, or the only step, of a leading one."""
     a = arguments(node)
     wire, shape = walk.wire(node, a["self"]), walk.shape(a["self"])
+    layout = walk.layout(node, shape, wire.lead)
+    if layout.item_axis(a["dim"], len(shape)) is None:
+        only_step = node.op == "aten.select.int" and wire.lead == 1 and a["dim"] % len(shape) < layout.axis
+        if only_step or (node.op == "aten.slice.Tensor" and node.shape == shape):
+            return wire
     (axis,) = walk.item_axes(node, wire, [a["dim"]], shape)
     size = wire.draft.shape[axis]
     if node.op == "aten.select.int":
