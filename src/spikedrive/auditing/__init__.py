@@ -25,4 +25,6 @@ __all__ = ["TABLES", "Audit", "EnergyTable", "LayerRow", "Remaining", "audit", "
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"spikedrive.auditing.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'spikedrive.auditing' has no attribute {name!r}; it has {', '.join(__all__)}")
+    raise AttributeError(
+        f"module 'spikedrive.auditing' has no attribute {name!r}; it has {', '.join(__all__)}"
+    )
