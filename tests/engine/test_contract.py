@@ -1,4 +1,4 @@
-"""Program = twin, integer for integer: every family, every neuron flavour, every option of a convolution."""
+"""Program = twin, integer for integer: every neuron flavour, view and product that a program knows."""
 
 from __future__ import annotations
 
@@ -9,55 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-import spikedrive as sd
 from engine.chains import MEAN, STD, Chain, images
-from models.families import FAMILIES, inputs, tiny
-from spikedrive.engine.lower import compile
-from spikedrive.engine.runtime import Program, load
-from spikedrive.engine.verify import Verification, verify
+from engine.equality import equal_program
 from spikedrive.neurons import IF, ILIF, LIF, NILIF, PLIF
 
 pytestmark = pytest.mark.usefixtures("unaudited")
-
-
-def check(
-    model: nn.Module, example: torch.Tensor, pixels: np.ndarray, **options
-) -> tuple[Program, Verification]:
-    channels = example.shape[-3]
-    mean, std = (MEAN * 2)[:channels], (STD * 2)[:channels]
-    program = compile(model, example, mean=mean, std=std, **options)
-    found = verify(program, model, pixels, batch=8)
-    assert found.unequal_neurons == {}
-    assert found.logits_equal
-    assert found.equal
-    return program, found
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_compiles_to_an_equal_program(family, tmp_path):
-    model = sd.fuse(tiny(family), dense_separable=True)
-    example = inputs(family, model, batch=1)
-    axis = 1 if model.input == "frames" else 0
-    item = [size for i, size in enumerate(example.shape) if i != axis]
-    pixels = np.moveaxis(images(item, 6), 0, axis)
-    program, found = check(model, example, pixels)
-    assert set(program.neurons) == set(model.neurons())
-    assert found.neurons == len(model.neurons())
-    # neurons of every kind both fire and rest somewhere, or equality would say little
-    result = program.run(pixels, neurons=True)
-    firing = [integers.any() for integers in result.neurons.values()]
-    assert sum(firing) > 0.7 * len(firing)
-    program.save(tmp_path / "m.sdx")
-    assert (load(tmp_path / "m.sdx").run(pixels).logits_int == result.logits_int).all()
-
-
-def test_nano_with_leaky_neurons_over_four_steps():
-    model = tiny("nano", neuron="LIF", steps=4)
-    program, _ = check(model, inputs("nano", model), images((1, 16, 16)))
-    assert program.steps == 4
-    assert {op.fraction for op in program.ops if type(op).__name__ == "Neuron"} == {4}
-    # the analog layer is computed once, not at every step
-    assert next(v for op, v in zip(program.ops, program.values.values(), strict=True) if op.module).steps == 1
 
 
 # three neurons of one chain; the last one reads a mean over 4 x 5 positions, which is no power of two
@@ -76,7 +32,7 @@ CHAINS = {
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_every_neuron_flavour(name):
-    program, _ = check(Chain(*CHAINS[name]), torch.zeros(1, 2, 7, 5), images((2, 7, 5), 40))
+    program, _ = equal_program(Chain(*CHAINS[name]), torch.zeros(1, 2, 7, 5), images((2, 7, 5), 40))
     for path, fired in program.run(images((2, 7, 5), 40), neurons=True).neurons.items():
         assert fired.any(), path
         assert not fired.all(), path
@@ -93,7 +49,7 @@ def test_repeated_inner_steps():
         def forward(self, x):
             return self.head(self.neuron(self.conv(x).unsqueeze(0) * 4).flatten(2)).mean(0)
 
-    program, _ = check(Net(), torch.zeros(1, 2, 7, 5), images((2, 7, 5)))
+    program, _ = equal_program(Net(), torch.zeros(1, 2, 7, 5), images((2, 7, 5)))
     fired = program.run(images((2, 7, 5)), neurons=True).neurons["neuron"]
     assert fired.max() > 4
 
@@ -121,7 +77,7 @@ class Views(nn.Module):
 
 
 def test_views_and_products():
-    program, _ = check(Views(), torch.zeros(1, 2, 8, 6), images((2, 8, 6)))
+    program, _ = equal_program(Views(), torch.zeros(1, 2, 8, 6), images((2, 8, 6)))
     kinds = {type(op).__name__ for op in program.ops}
     assert {"Slice", "Concat", "Permute", "Pad", "MaxPool2d", "Multiply", "MatMul", "Sum", "Scale"} <= kinds
 
@@ -137,13 +93,15 @@ def test_a_linear_first_layer_takes_equal_statistics():
         def forward(self, x):
             return self.net(x).mean(0)
 
-    program, _ = check(Mean(), torch.zeros(2, 1, 7, 5), images((1, 7, 5)))
+    program, _ = equal_program(Mean(), torch.zeros(2, 1, 7, 5), images((1, 7, 5)))
     assert [type(op).__name__ for op in program.ops] == ["Input", "Reshape", "Linear", "Neuron", "Linear"]
 
 
 @pytest.mark.parametrize("bits", [4, 16])
 def test_other_weight_bits_are_as_exact(bits):
-    program, found = check(Chain(3, LIF), torch.zeros(1, 2, 7, 5), images((2, 7, 5)), weight_bits=bits)
+    program, found = equal_program(
+        Chain(3, LIF), torch.zeros(1, 2, 7, 5), images((2, 7, 5)), weight_bits=bits
+    )
     assert found.weight_bits == program.meta.weight_bits == bits
     assert max(np.abs(op.weight).max() for op in program.ops if hasattr(op, "weight")) <= 2 ** (bits - 1) - 1
 
@@ -165,7 +123,7 @@ def test_sixteen_bits_come_close_to_the_real_model():
             return self.head(self.neuron(self.conv(x).unsqueeze(0)).flatten(2)).mean(0)
 
     model, pixels = Analog().eval(), images((2, 7, 5))
-    program, _ = check(model, torch.zeros(1, 2, 7, 5), pixels, weight_bits=16)
+    program, _ = equal_program(model, torch.zeros(1, 2, 7, 5), pixels, weight_bits=16)
     mean, std = (torch.tensor(v).view(2, 1, 1) for v in (MEAN, STD))
     with torch.no_grad():
         real = model((torch.from_numpy(pixels) / 255 - mean) / std).numpy()

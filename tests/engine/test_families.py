@@ -1,0 +1,41 @@
+"""Program = twin, integer for integer, over the registered models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import spikedrive as sd
+from engine.chains import images
+from engine.equality import equal_program
+from models.families import FAMILIES, inputs, tiny
+from spikedrive.engine.runtime import load
+
+pytestmark = pytest.mark.usefixtures("unaudited")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_compiles_to_an_equal_program(family, tmp_path):
+    model = sd.fuse(tiny(family), dense_separable=True)
+    example = inputs(family, model, batch=1)
+    axis = 1 if model.input == "frames" else 0
+    item = [size for i, size in enumerate(example.shape) if i != axis]
+    pixels = np.moveaxis(images(item, 6), 0, axis)
+    program, found = equal_program(model, example, pixels)
+    assert set(program.neurons) == set(model.neurons())
+    assert found.neurons == len(model.neurons())
+    # neurons of every kind both fire and rest somewhere, or equality would say little
+    result = program.run(pixels, neurons=True)
+    firing = [integers.any() for integers in result.neurons.values()]
+    assert sum(firing) > 0.7 * len(firing)
+    program.save(tmp_path / "m.sdx")
+    assert (load(tmp_path / "m.sdx").run(pixels).logits_int == result.logits_int).all()
+
+
+def test_nano_with_leaky_neurons_over_four_steps():
+    model = tiny("nano", neuron="LIF", steps=4)
+    program, _ = equal_program(model, inputs("nano", model), images((1, 16, 16)))
+    assert program.steps == 4
+    assert {op.fraction for op in program.ops if type(op).__name__ == "Neuron"} == {4}
+    # the analog layer is computed once, not at every step
+    assert next(v for op, v in zip(program.ops, program.values.values(), strict=True) if op.module).steps == 1
