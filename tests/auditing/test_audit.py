@@ -195,6 +195,21 @@ def test_a_weight_that_the_input_makes_is_refused() -> None:
         audit(Net(lambda x: nn.functional.linear(x, x)), torch.rand(3, 3))
 
 
+def test_a_bias_that_the_input_makes_is_refused() -> None:
+    with pytest.raises(AuditError, match="has a bias that depends on the input"):
+        audit(Net(lambda x, fc: torch.addmm(x, x, fc.weight), fc=nn.Linear(3, 3)), torch.rand(3, 3))
+
+
+def test_control_flow_is_refused_by_name() -> None:
+    class Inner(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                return x + 1
+
+    with pytest.raises(AuditError, match=r"holds a graph of its own.*Leave control flow"):
+        audit(Inner(), torch.rand(2, 3))
+
+
 def test_an_adapter_turns_another_library_s_model_into_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ADAPTERS, "_items", {})
     theirs = nn.Linear(2, 2)

@@ -12,7 +12,7 @@ from spikedrive.auditing import spread
 from spikedrive.auditing.ledger import Ledger, Tally, event
 from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.trace import Graph, Node, Ref
-from spikedrive.auditing.value import LARGEST, Origin, Value, of_constant, of_real
+from spikedrive.auditing.value import LARGEST, Origin, Value, of_constant, of_integers, of_real
 from spikedrive.errors import AuditError
 from spikedrive.ops import domains
 from spikedrive.ops.domain import Domain
@@ -169,6 +169,9 @@ def materialise(step: Step, x: Value, name: str) -> Value:
         return x
     owner = step.ledger[x.deferred[-1]] if x.deferred else step.tally
     if x.has_gain and x.base == "integer":
+        exact = None if x.has_offset else _shifted_apart(step, x)
+        if exact is not None:
+            return exact
         _multiply_integers(step, x, name)
     elif x.has_gain and not spread.is_sign(x.gain) and step.ledger.settle(owner.node.name):
         count = torch.Size(map(int, owner.node.shape)).numel()
@@ -189,6 +192,26 @@ def _multiply_reals(owner: Tally, count: int) -> None:
         owner.kind, owner.analog = "analog first layer", True
         return
     owner.kind, owner.note, owner.why, owner.replacement = "real x constant", "", NOT_FOLDED, FOLD_IT
+
+
+def _shifted_apart(step: Step, x: Value) -> Value | None:
+    """Integers times signs, zeros and powers of two are integers of the smallest of these."""
+    assert x.integers is not None
+    sizes = x.gain.abs()
+    if not spread.is_power_of_two(x.gain) or not bool((sizes > 0).any()):
+        return None
+    unit = float(sizes[sizes > 0].amin())
+    factors = x.gain / unit
+    if not spread.is_sign(factors):
+        step.tally.shifts += x.count
+    ends = torch.stack([factors * x.integers.low, factors * x.integers.high])
+    integers = Domain(int(ends.amin()), int(ends.amax()), unit)
+    if integers.levels >= LARGEST:
+        return None
+    fired = x.origin == "fired" and spread.is_sign(factors)
+    origin = x.origin if fired or x.origin == "product" else "sum"
+    whole = of_integers(x.shape, integers, origin or "sum", levels=x.levels if fired else None)
+    return replace(whole, low=x.low, high=x.high)
 
 
 def _multiply_integers(step: Step, x: Value, name: str) -> None:

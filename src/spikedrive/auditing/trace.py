@@ -331,6 +331,12 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
         elif source.op == "placeholder":
             inputs.append(source.name)
             nodes.append(_described(Node(source.name, "input"), source))
+        elif isinstance(source.target, torch._ops.HigherOrderOperator):
+            place = _described(Node(source.name, str(source.target)), source, sizes=False)
+            raise AuditError(
+                f"{place.op} in {place.where} holds a graph of its own; the audit takes flat graphs. Leave "
+                "control flow and changes of grad mode out of forward."
+            )
         elif _holds_tensors(source):
             nodes.append(_described(_call(source), source))
     for node in nodes:
@@ -349,9 +355,7 @@ _FUNCTIONAL_BN = torch.ops.aten._native_batch_norm_legit_no_training.default
 
 def _holds_tensors(source: fx.Node) -> bool:
     """Not so for sizes, which are written into the arguments, and for assertions about them."""
-    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(source.meta.get("val"))) or (
-        isinstance(source.target, torch._ops.HigherOrderOperator)
-    )
+    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(source.meta.get("val")))
 
 
 def _call(source: fx.Node) -> Node:

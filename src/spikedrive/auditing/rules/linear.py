@@ -216,8 +216,14 @@ def constant_weight(step: Step, key: str) -> Tensor:
     return weight.tensor.expand(weight.shape)
 
 
-def _bias(step: Step) -> Value | None:
-    bias = step.get("bias")
+def constant_bias(step: Step, key: str = "bias") -> Value | None:
+    """The bias, or None; AuditError where the graph computes it."""
+    bias = step.get(key)
+    if isinstance(bias, Value) and bias.base != "constant":
+        raise AuditError(
+            f"{step.node.op} in {step.node.where} has a bias that depends on the input; the audit has a rule for "
+            "constant biases. Add it in an operation of its own."
+        )
     return bias if isinstance(bias, Value) else None
 
 
@@ -248,7 +254,11 @@ def convolution(step: Step) -> Value:
     macs = float(step.count) * math.prod(weight.shape[1:])
     channel = -sizes - 1
     return weigh(
-        step, "input", weight, _bias(step), Geometry(channel, channel, groups, fanout, macs, any(before))
+        step,
+        "input",
+        weight,
+        constant_bias(step),
+        Geometry(channel, channel, groups, fanout, macs, any(before)),
     )
 
 
@@ -279,7 +289,7 @@ def matrix(step: Step, key: str, weight: Tensor, bias: Value | None, axis: int) 
 @rule("aten.linear.default")
 def linear(step: Step) -> Value:
     """x W^T + b."""
-    return matrix(step, "input", constant_weight(step, "weight"), _bias(step), -1)
+    return matrix(step, "input", constant_weight(step, "weight"), constant_bias(step), -1)
 
 
 @rule("aten.batch_norm.default")

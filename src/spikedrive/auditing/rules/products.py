@@ -11,7 +11,7 @@ from dataclasses import replace
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, affine, exception, materialise, within_range
 from spikedrive.auditing.ledger import Event, event, integer_bits
-from spikedrive.auditing.rules.linear import constant_weight, matrix
+from spikedrive.auditing.rules.linear import constant_bias, constant_weight, matrix
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.value import Origin, Value, of_integers, of_real
@@ -59,7 +59,7 @@ def matmul(step: Step) -> Value:
 @rule("aten.addmm.default")
 def addmm(step: Step) -> Value:
     """bias + x @ y."""
-    return matrix(step, "mat1", constant_weight(step, "mat2").T, step.value("self"), -1)
+    return matrix(step, "mat1", constant_weight(step, "mat2").T, constant_bias(step, "self"), -1)
 
 
 def contraction(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:
