@@ -25,30 +25,24 @@ def main(seeds: list[int]) -> None:
     for seed in seeds:
         out = results.ROOT / "runs" / "seeds" / str(seed)
         # a seed that was measured already is not measured again, so that the command can be interrupted
-        command = [
-            sys.executable,
-            "-m",
-            "spikedrive",
-            "demo",
-            "--seed",
-            str(seed),
-            "--out",
-            str(out),
-            "--json",
-        ]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        summary: dict[str, Any] = json.loads(done.stdout)
-        picked = {key: summary[key] for key in KEYS}
-        rows.append(
-            {
-                "seed": seed,
-                **picked,
-                "analog": " ".join(summary["analog"]),
-                "seconds": round(summary["seconds"]["all"]),
-            }
+        words = ["demo", "--seed", str(seed), "--out", str(out), "--json"]
+        done = subprocess.run(
+            [sys.executable, "-m", "spikedrive", *words], stdout=subprocess.PIPE, check=True
         )
+        summary: dict[str, Any] = json.loads(done.stdout)
+        where: dict[str, Any] = json.loads((out / "environment.json").read_text(encoding="utf-8"))
+        row = {"seed": seed, **{key: summary[key] for key in KEYS}, "analog": " ".join(summary["analog"])}
+        # an interrupted demo's time is not that of a whole one
+        row["seconds"] = "" if summary["resumed"] else round(summary["seconds"]["all"])
+        row |= {"commit": _short(where["commit"]), "date": where["started"][:10]}
+        rows.append(row)
         print(rows[-1], flush=True)
     print(Path(results.write("demo_seeds", rows)).relative_to(results.ROOT))
+
+
+def _short(commit: str | None) -> str:
+    """Seven digits, and the + of a tree with changes."""
+    return "" if commit is None else commit[:7] + ("+" if commit.endswith("+") else "")
 
 
 if __name__ == "__main__":

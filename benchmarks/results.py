@@ -31,7 +31,8 @@ def refuse_while_red() -> None:
 def write(name: str, rows: Iterable[Mapping[str, object]]) -> Path:
     """Write `results/NAME.csv`, with where and when in every row."""
     here = provenance()
-    full = [{**row, **here} for row in rows]
+    # what a row says of itself holds: it may come from an earlier run
+    full = [{**here, **row} for row in rows]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:

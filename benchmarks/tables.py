@@ -33,7 +33,7 @@ def table() -> str:
 
 def _seed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
     def spread(key: str, scale: float, unit: str) -> str:
-        values = [scale * float(row[key]) for row in rows]
+        values = [scale * float(row[key]) for row in rows if row[key] != ""]
         if not values:
             return ""
         return f"{mean(values):.2f}{unit}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
