@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -53,8 +54,6 @@ def read(name: str) -> list[dict[str, str]]:
 
 def provenance() -> dict[str, object]:
     """Processor, cores, date and commit; `+` marks a tree with changes."""
-    import torch
-
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run(
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
@@ -62,7 +61,7 @@ def provenance() -> dict[str, object]:
     changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
     return {
         "cpu": _cpu(),
-        "cores": torch.get_num_threads(),
+        "cores": len(os.sched_getaffinity(0)),
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit + ("+" if changed else ""),
     }

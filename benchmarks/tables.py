@@ -24,7 +24,7 @@ def table() -> str:
     )
     where = (seeds or speeds or [{}])[0]
     if where:
-        count = f"mean and standard deviation over {len(seeds)} seeds, " if seeds else ""
+        count = f"Mean and standard deviation over {len(seeds)} seeds. " if seeds else ""
         text += (
             f"\n{count}{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}.\n"
         )
