@@ -208,7 +208,7 @@ def spike_driven_transformer_cifar_2_256() -> dict[str, Any]:
     return {"width": 256, "depth": 2, "pooling": "0011", "classes": 10}
 
 
-@_register(params=2_566_666, params_released=2_566_794, input_size=(2, 64, 64))
+@_register(params=2_566_666, params_released=2_566_794, input_size=(2, 64, 64), modality="events")
 def spike_driven_transformer_cifar10_dvs_2_256() -> dict[str, Any]:
     """2 blocks of width 256 for CIFAR10-DVS, 10 frames of 2 polarities."""
     return {
@@ -217,7 +217,7 @@ def spike_driven_transformer_cifar10_dvs_2_256() -> dict[str, Any]:
     }  # fmt: skip
 
 
-@_register(params=2_566_923, params_released=2_567_051, input_size=(2, 128, 128))
+@_register(params=2_566_923, params_released=2_567_051, input_size=(2, 128, 128), modality="events")
 def spike_driven_transformer_gesture_2_256() -> dict[str, Any]:
     """2 blocks of width 256 for DVS128 Gesture, 16 frames of 2 polarities."""
     return {
