@@ -15,7 +15,7 @@ def fashion_mnist_mini() -> Recipe:
     return Recipe(
         model="meta_spikeformer_nano",
         data="fashion_mnist_mini",
-        epochs=10,
+        epochs=9,
         batch_size=64,
         lr=3e-3,
         warmup_epochs=0.8,
