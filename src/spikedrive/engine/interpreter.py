@@ -7,7 +7,9 @@ against its proven bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,35 +54,49 @@ def interpret(ops: Sequence[Op], values: dict[str, Value], images: Array, keep: 
 
 def conv2d(op: Conv2d, value: Value, x: Array) -> Array:
     """Channels last: depthwise convolutions tap by tap, the others as one matrix product over unfolded windows."""
-    maps, (height, width) = x.shape[0] * x.shape[1], value.shape[1:]
-    number = _number(value.peak)
-    (dy, dx), (sy, sx), (top, left) = op.dilation, op.stride, op.padding
-    rows, columns, channels = x.shape[3], x.shape[4], x.shape[2]
-    padded = np.zeros((maps, rows + 2 * top, columns + 2 * left, channels), number)
-    padded[:, top : top + rows, left : left + columns] = np.moveaxis(x.reshape(maps, *x.shape[2:]), 1, 3)
+    (rows, columns), (height, width) = x.shape[3:], value.shape[1:]
+    maps = np.moveaxis(x.reshape(-1, *x.shape[2:]), 1, 3)
+    padded = np.zeros((len(maps), *(n + 2 * p for n, p in zip(x.shape[3:], op.padding, strict=True)), x.shape[2]),
+                      _number(value.peak))  # fmt: skip
+    padded[:, op.padding[0] : op.padding[0] + rows, op.padding[1] : op.padding[1] + columns] = maps
+    depthwise = op.groups == x.shape[2] == len(op.weight)
+    # unfolded windows are many times their input, so a few maps at a time
+    size = max(1, 2**22 // max(height * width * math.prod(op.weight.shape[1:]) * op.groups, 1))
+    parts = [padded[i : i + size] for i in range(0, max(len(maps), 1), size)]
+    sums = np.concatenate([(_depthwise if depthwise else _dense)(op, part, height, width) for part in parts])
+    return _into_stream(
+        np.moveaxis(sums, 3, 1).reshape(*x.shape[:2], *value.shape), op.shift[:, None, None], op.bias, value
+    )
 
-    def tap(i: int, j: int) -> Array:
-        return padded[
-            :, i * dy : i * dy + (height - 1) * sy + 1 : sy, j * dx : j * dx + (width - 1) * sx + 1 : sx
-        ]
 
-    taps = [(i, j) for i in range(op.weight.shape[2]) for j in range(op.weight.shape[3])]
-    weight = op.weight.astype(number)
-    if op.groups == channels == len(weight):
-        sums = np.zeros((maps, height, width, channels), number)
-        for i, j in taps:
-            sums += tap(i, j) * weight[:, 0, i, j]
-    else:
-        # (groups, maps * positions, taps * channels of a group) times (groups, taps * channels, kernels of a group)
-        width_in, width_out = channels // op.groups, len(weight) // op.groups
-        unfolded = np.stack([tap(i, j) for i, j in taps], axis=3)
-        unfolded = unfolded.reshape(maps * height * width, len(taps), op.groups, width_in)
-        unfolded = np.moveaxis(unfolded, 2, 0).reshape(op.groups, maps * height * width, len(taps) * width_in)
-        kernels = weight.reshape(op.groups, width_out, width_in, len(taps)).transpose(0, 3, 2, 1)
-        sums = np.matmul(unfolded, kernels.reshape(op.groups, len(taps) * width_in, width_out))
-        sums = np.moveaxis(sums, 0, 1).reshape(maps, height, width, len(weight))
-    sums = np.moveaxis(sums, 3, 1).reshape(*x.shape[:2], *value.shape)
-    return _into_stream(sums, op.shift[:, None, None], op.bias, value)
+def _taps(op: Conv2d, padded: Array, height: int, width: int) -> Iterator[tuple[int, int, Array]]:
+    """Each tap (i, j) of the kernel, with what it meets at every position."""
+    (dy, dx), (sy, sx) = op.dilation, op.stride
+    for i, j in itertools.product(*map(range, op.weight.shape[2:])):
+        rows = slice(i * dy, i * dy + (height - 1) * sy + 1, sy)
+        yield i, j, padded[:, rows, j * dx : j * dx + (width - 1) * sx + 1 : sx]
+
+
+def _depthwise(op: Conv2d, padded: Array, height: int, width: int) -> Array:
+    weight = op.weight.astype(padded.dtype)
+    sums = np.zeros((len(padded), height, width, len(weight)), padded.dtype)
+    for i, j, tap in _taps(op, padded, height, width):
+        sums += tap * weight[:, 0, i, j]
+    return sums
+
+
+def _dense(op: Conv2d, padded: Array, height: int, width: int) -> Array:
+    outputs, channels, *kernel = op.weight.shape
+    positions, taps = len(padded) * height * width, math.prod(kernel)
+    # (groups, positions, taps * channels of a group) times (groups, taps * channels, kernels of a group)
+    unfolded = np.stack([tap for _, _, tap in _taps(op, padded, height, width)], axis=3)
+    unfolded = np.moveaxis(unfolded.reshape(positions, taps, op.groups, channels), 2, 0)
+    kernels = op.weight.astype(padded.dtype).reshape(op.groups, outputs // op.groups, channels, taps)
+    sums = np.matmul(
+        unfolded.reshape(op.groups, positions, taps * channels),
+        kernels.transpose(0, 3, 2, 1).reshape(op.groups, taps * channels, outputs // op.groups),
+    )
+    return np.moveaxis(sums, 0, 1).reshape(len(padded), height, width, outputs)
 
 
 def linear(op: Linear, value: Value, x: Array) -> Array:

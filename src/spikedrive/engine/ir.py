@@ -8,6 +8,7 @@ Needs numpy only.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from spikedrive.errors import ShapeError
 from spikedrive.registry import Registry
 
 INT64 = 2**63
+MOST_STEPS = 2**16
+MOST_ELEMENTS = 2**32
+"""Per sample; more is a damaged or hostile file."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ def check(ops: Sequence[Op]) -> dict[str, Value]:
             raise ShapeError(
                 f"Operation {op.name!r} can reach {max(value.peak, value.magnitude):.3g}; integers have 64 bits. "
                 "Use fewer weight bits or fewer steps."
+            )
+        if not 1 <= value.steps <= MOST_STEPS or math.prod(value.shape) * value.steps > MOST_ELEMENTS:
+            raise ShapeError(
+                f"Operation {op.name!r} gives {value.steps} steps of shape {value.shape}; a program has 1 to "
+                f"{MOST_STEPS} steps and at most {MOST_ELEMENTS} values per sample. Compile a smaller model."
             )
         values[op.name] = value
     return values

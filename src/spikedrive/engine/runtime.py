@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class Program:
             )
         self.input = inputs[0]
         self.steps = max(value.steps for value in self.values.values())
+        largest = max(value.steps * math.prod(value.shape) for value in self.values.values())
+        self.batch = max(1, min(64, 2**24 // max(largest, 1)))
         self.neurons = {op.module: op.name for op in self.ops if isinstance(op, Neuron)}
 
     @property
@@ -78,8 +81,10 @@ class Program:
         """What is known of the logits."""
         return self.values[self.ops[-1].name]
 
-    def run(self, images: Any, *, neurons: bool | Sequence[str] = False, batch: int = 50) -> Result:
+    def run(self, images: Any, *, neurons: bool | Sequence[str] = False, batch: int | None = None) -> Result:
         """The logits of raw images, and the integers of all neurons or of those in `neurons`.
+
+        `batch` images go through at a time, by default as many as fit some hundred megabytes.
 
         Raises: ShapeError, DtypeError (floating point is refused: the program takes raw bytes),
         UnknownNameError for a neuron that there is not.
@@ -92,8 +97,9 @@ class Program:
         answer = self.ops[-1].name
         keep = {answer, *(self.neurons[path] for path in paths)}
         # an empty batch runs once, for the shapes
-        starts = range(0, max(pixels.shape[1], 1), max(batch, 1))
-        parts = [interpret(self.ops, self.values, pixels[:, i : i + max(batch, 1)], keep) for i in starts]
+        size = self.batch if batch is None else max(batch, 1)
+        starts = range(0, max(pixels.shape[1], 1), size)
+        parts = [interpret(self.ops, self.values, pixels[:, i : i + size], keep) for i in starts]
         logits = np.concatenate([part[answer][0] for part in parts]).astype(np.int64)
         kept = {path: np.concatenate([part[self.neurons[path]] for part in parts], axis=1) for path in paths}
         return Result(logits, self.output.scale, kept)

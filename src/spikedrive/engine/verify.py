@@ -87,7 +87,7 @@ def verify(
     images: Tensor | np.ndarray,
     labels: Tensor | np.ndarray | None = None,
     *,
-    batch: int = 50,
+    batch: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Verification:
     """Compare every neuron's integers and the logits on every image with the fp64 twin of `model`.
@@ -110,10 +110,8 @@ def verify(
     compared, logits_equal = 0, True
     logits: list[np.ndarray] = []
     answers: list[np.ndarray] = []
-    for part in pixels.split(batch, axis):
-        mine = _timed(
-            seconds, "program", lambda part=part: program.run(part.numpy(), neurons=True, batch=batch)
-        )
+    for part in pixels.split(batch or program.batch, axis):
+        mine = _timed(seconds, "program", lambda part=part: program.run(part.numpy(), neurons=True))
         its = _timed(seconds, "twin", lambda part=part: twin(part))
         for path, integers in mine.neurons.items():
             unequal[path] += int((its.neurons[path].numpy() != integers).sum())
