@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -27,6 +27,7 @@ rows = arrays.arrays(
 
 @settings(max_examples=100, deadline=None)
 @given(weight=rows, bits=st.integers(3, 16))
+@example(weight=np.array([[2.0**-1022]]), bits=3)
 def test_the_chosen_exponent_is_no_worse_than_its_neighbours(weight, bits):
     chosen = best_exponents(weight, bits)
 

@@ -47,7 +47,8 @@ def to_integers(weight: np.ndarray, exponents: np.ndarray, bits: int) -> np.ndar
 
 def dequantise(integers: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     """The real numbers of `integers` (K, ...) in units of 2**exponents (K,), exactly."""
-    return integers * np.exp2(exponents.astype(float)).reshape(-1, *[1] * (integers.ndim - 1))
+    # a factor 2**exponent of its own would overflow where the result does not
+    return np.ldexp(np.asarray(integers, float), exponents.reshape(-1, *[1] * (integers.ndim - 1)))
 
 
 def to_unit(real: np.ndarray, exponent: int, divisor: int = 1) -> np.ndarray:
