@@ -193,7 +193,11 @@ def check_declarations(proof: Proof, model: nn.Module) -> None:
 
     Raises: AuditError naming the module.
     """
-    declared = {plain_path(path): m.domain for path, m in model.named_modules() if isinstance(m, Neuron)}
+    declared = {
+        plain_path(path): m.domain
+        for path, m in model.named_modules()
+        if isinstance(m, Neuron) and m.domain is not None
+    }
     for node in proof.graph:
         if node.module not in declared or node.op == "constant":
             continue

@@ -10,15 +10,18 @@ from spikedrive.state import Stateful
 
 
 class Neuron(Stateful):
-    """A `Stateful` whose output lies in a declared `domain`.
+    """A `Stateful` that declares what values leave it.
 
     Shapes: x (T, B, ...) -> (T, B, ...).
     """
 
+    silent_at_zero: bool = True
+    """Whether zero input from rest gives zero output."""
+
     @property
     @abstractmethod
-    def domain(self) -> Domain:
-        """The values that leave the neuron."""
+    def domain(self) -> Domain | None:
+        """The values that leave the neuron; None for real numbers, which the next layer multiplies."""
 
 
 def check_number(owner: str, name: str, value: float, *, above: float | None = None, low: float | None = None,
