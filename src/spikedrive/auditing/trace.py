@@ -27,6 +27,7 @@ from torch.utils import _pytree as pytree
 
 import spikedrive
 from spikedrive.errors import AuditError, ShapeError
+from spikedrive.ops import domains
 
 Shape = tuple[int, ...]
 
@@ -159,8 +160,8 @@ def trace(
 
     The batch may have any size where the model allows it, unless `dynamic` is False. `batch_axis` is 0 for
     static inputs (B, ...) and 1 for sequences (T, B, ...); a model's card says which, so it is needed for
-    models without a card only. An operation for which `decompose` says so is written in simpler ones, where
-    PyTorch knows them.
+    models without a card only. An operation for which `decompose` says so is written in simpler ones: a
+    neuron as its equation, another where PyTorch knows how.
 
     Raises: AuditError naming the line that cannot be exported; ShapeError for an example without a batch.
     """
@@ -289,7 +290,9 @@ def _functional(program: ExportedProgram, decompose: Callable[[str], bool] | Non
             t for t in operations if decompose is not None and decompose(str(t)) and t is not _FUNCTIONAL_BN
         }
         known = torch.export.default_decompositions() if unwanted else {}
+        equations = domains.decompositions()
         table: dict[Any, Any] = {t: known[t] for t in unwanted if t in known}
+        table |= {t: equations[t] for t in unwanted if t in equations}
         if not table and not any(t._schema.is_mutable for t in operations):
             break
         with warnings.catch_warnings():
