@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     # read by OpenMP when torch loads it: threads that wait for each other yield their core soon, without which a
     # machine that has other work to do trains many times slower
-    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     words = list(sys.argv[1:] if args is None else args)
     # a traceback is asked for after the fact, so the flag is taken wherever it was added
     debug = "--debug" in words
