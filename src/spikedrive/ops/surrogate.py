@@ -160,7 +160,9 @@ def _log_abs(u: Tensor, alpha: float) -> Tensor:
 @add_form("leaky_rectangular", Form("1 / (2 alpha) where |u| < alpha, else 0.01", 1.0,
                                     "SpikingJelly PiecewiseLeakyReLU (c = 0.01)"))  # fmt: skip
 def _leaky_rectangular(u: Tensor, alpha: float) -> Tensor:
-    return torch.where(u.abs() < alpha, 1 / (2 * alpha), 0.01).to(u.dtype)
+    # two plain numbers in torch.where would meet in fp32, whatever u is
+    within = (u.abs() < alpha).to(u.dtype)
+    return within / (2 * alpha) + (1 - within) * 0.01
 
 
 @add_form("fourier", Form("4 / alpha cos(2 pi u / alpha)", 8.0,
