@@ -182,7 +182,7 @@ def trace(
         with torch.no_grad():
             program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=False), decompose)
     batch = 1 if dynamic else examples[0].shape[axis]
-    return _folded(_convert(program, batch, dynamic, axis))
+    return folded(_convert(program, batch, dynamic, axis))
 
 
 def evaluate(node: Node, values: dict[str, Any], batch: int = 1) -> Any:
@@ -428,7 +428,7 @@ def _leaves(tree: Any) -> list[Any]:
     return pytree.tree_leaves(tree, is_leaf=_is_ref)
 
 
-def _folded(graph: Graph) -> Graph:
+def folded(graph: Graph) -> Graph:
     """The graph with everything that depends on constants alone evaluated, and dead nodes gone."""
     for node in graph.nodes:
         if (

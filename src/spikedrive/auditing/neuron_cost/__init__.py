@@ -1,0 +1,106 @@
+"""What one step of a neuron costs, counted on its own equation by the rules of the audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+from spikedrive.auditing.bounds import Proof, propagate
+from spikedrive.auditing.folding import Step, materialise
+from spikedrive.auditing.neuron_cost.equation import SYNAPSE, equation_graph
+from spikedrive.auditing.trace import Node
+from spikedrive.neurons import Neuron
+
+STEPS = 4
+"""The length on which a neuron without a length of its own is counted where it needs the whole."""
+
+
+@dataclass(frozen=True)
+class NeuronCost:
+    """The operations of one neuron at one step.
+
+    `additions` include subtractions; `multiplications` include divisions; `shifts` are multiplications by a
+    power of two; `selections` choose one of two numbers where a spike says so, as a hard reset does;
+    `functions` are exponentials, roots and the like. Constants that scale the input fold into the weights in
+    front, those that scale the output into the weights behind.
+    """
+
+    additions: float = 0.0
+    multiplications: float = 0.0
+    compares: float = 0.0
+    shifts: float = 0.0
+    selections: float = 0.0
+    functions: float = 0.0
+
+    def __str__(self) -> str:
+        """The counts that are not zero, in words."""
+        counts = [(getattr(self, field.name), field.name) for field in fields(self)]
+        said = [f"{count:g} {name if count != 1 else name[:-1]}" for count, name in counts if count]
+        return ", ".join(said) or "nothing"
+
+
+def neuron_cost(neuron: Neuron, features: tuple[int, ...] = (1,)) -> NeuronCost:
+    """What one element of `neuron` costs at one step.
+
+    `features` are the axes after (T, B) of a neuron that is bound to a size; the cost is the mean over them.
+    A neuron that streams is counted on one step from any state; one that needs all of T on T steps, divided by T.
+    *Raises*: AuditError for an operation that the audit has no rule for.
+
+    >>> from spikedrive.neurons import IF, LIF
+    >>> print(neuron_cost(IF()))
+    1 addition, 1 compare, 1 selection
+    >>> print(neuron_cost(LIF()))
+    1 addition, 1 compare, 1 shift, 1 selection
+    """
+    neuron = neuron.eval()
+    steps = (getattr(neuron, "steps", None) or STEPS) if neuron.refuses_streaming else 1
+    x = torch.zeros(steps, 1, *features)
+    proof = propagate(equation_graph(neuron, x, neuron.rest(x)))
+    for name in proof.graph.outputs[1:]:
+        # what is still to be multiplied in a state is so before the next step
+        step = Step(proof.graph, proof.graph[name], proof.values, proof.ledger)
+        materialise(step, proof.value(name), name)
+    elements = steps * torch.Size(features).numel()
+    return NeuronCost(**{key: count / elements for key, count in _counts(proof).items()})
+
+
+def _counts(proof: Proof) -> dict[str, float]:
+    counts = dict.fromkeys((field.name for field in fields(NeuronCost)), 0.0)
+    for tally in proof.ledger.tallies():
+        if tally.node.op == SYNAPSE or _is_in_a_threshold(proof, tally.node):
+            continue
+        # of each group of alternatives the cheapest is executed; one unit of a spike is a choice
+        chosen = [min(group, key=lambda event: event.worst) for group in tally.events]
+        counts["selections"] += tally.ands + sum(event.worst for event in chosen if event.largest <= 1)
+        counts["additions"] += tally.additions + tally.sums
+        counts["additions"] += sum(event.worst for event in chosen if event.largest > 1)
+        counts["multiplications"] += tally.multiplications
+        counts["functions"] += tally.functions
+        counts["shifts"] += tally.shifts
+        counts["compares"] += tally.compares
+    return counts
+
+
+def _is_in_a_threshold(proof: Proof, node: Node) -> bool:
+    """Whether it moves or limits what is compared or rounded next and goes nowhere else.
+
+    h - c >= 0 is the comparison of h with c; a limit before a rounding is where its comparisons end.
+    """
+    if node.op not in _MOVES or not node.users:
+        return False
+    readers = [proof.graph[user] for user in node.users]
+    moving = [name for name in node.refs if proof.value(name).base != "constant"]
+    if len(moving) == 2:
+        return all(r.op in _COMPARISONS and r.args[1] == 0 for r in readers)
+    return all(
+        r.op in _ROUNDINGS or (r.op in _COMPARISONS and len(r.refs) == 1) or _is_in_a_threshold(proof, r)
+        for r in readers
+    )
+
+
+_ROUNDINGS = ("aten.round.default", "aten.floor.default", "aten.ceil.default")
+_COMPARISONS = tuple(
+    f"aten.{name}.{kind}" for name in ("ge", "gt", "le", "lt") for kind in ("Scalar", "Tensor")
+)
+_MOVES = ("aten.clamp.default", "aten.add.Tensor", "aten.sub.Tensor")
