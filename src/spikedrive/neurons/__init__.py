@@ -1,8 +1,33 @@
 """Neurons: ops with parameters. One file per idea."""
 
 from spikedrive.neurons._registry import get_neuron, list_neurons, register_neuron
+from spikedrive.neurons.attention_lif import AttentionLIF
+from spikedrive.neurons.delta import Accumulate, DeltaActivation, sparsity_loss
+from spikedrive.neurons.elastic import ElasticBiSpike
+from spikedrive.neurons.gif import GIF
+from spikedrive.neurons.information_enhanced import information_enhanced
 from spikedrive.neurons.integer import ILIF, NILIF
 from spikedrive.neurons.lif import IF, LIF, PLIF
 from spikedrive.neurons.neuron import Neuron
+from spikedrive.neurons.two_point import TwoPoint, modulate
 
-__all__ = ["IF", "ILIF", "LIF", "NILIF", "PLIF", "Neuron", "get_neuron", "list_neurons", "register_neuron"]
+__all__ = [
+    "GIF",
+    "IF",
+    "ILIF",
+    "LIF",
+    "NILIF",
+    "PLIF",
+    "Accumulate",
+    "AttentionLIF",
+    "DeltaActivation",
+    "ElasticBiSpike",
+    "Neuron",
+    "TwoPoint",
+    "get_neuron",
+    "information_enhanced",
+    "list_neurons",
+    "modulate",
+    "register_neuron",
+    "sparsity_loss",
+]

@@ -19,9 +19,9 @@ from spikedrive.registry import Registry
 
 @dataclass(frozen=True)
 class NeuronOp:
-    """A neuron op: `domain(arguments) -> Domain` of its first output, and its plain PyTorch form."""
+    """A neuron op: `domain(arguments)` of its first output, None for real numbers, and its plain PyTorch form."""
 
-    domain: Callable[[Mapping[str, Any]], Domain]
+    domain: Callable[[Mapping[str, Any]], Domain | None]
     decomposition: Callable[..., Any]
 
 
@@ -29,7 +29,10 @@ NEURON_OPS: Registry[NeuronOp] = Registry("neuron op")
 
 
 def declare(
-    overload: str, domain: Callable[[Mapping[str, Any]], Domain], *, decomposition: Callable[..., Any]
+    overload: str,
+    domain: Callable[[Mapping[str, Any]], Domain | None],
+    *,
+    decomposition: Callable[..., Any],
 ) -> None:
     """Declare the op `namespace.name.overload` as a neuron."""
     NEURON_OPS.add(overload, NeuronOp(domain, decomposition))

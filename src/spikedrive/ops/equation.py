@@ -26,7 +26,7 @@ _library = torch.library.Library("spikedrive", "FRAGMENT")
 
 
 def define(
-    name: str, schema: str, equation: Equation, *, domain: Callable[[Any], Domain]
+    name: str, schema: str, equation: Equation, *, domain: Callable[[Any], Domain | None]
 ) -> Callable[..., Any]:
     """Register `spikedrive::name` and return it as a function.
 

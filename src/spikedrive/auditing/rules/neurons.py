@@ -71,7 +71,13 @@ def _spikes_of(step: Step, spikes: Value) -> Event | None:
 def declared(step: Step) -> Domain:
     """The domain that the neuron's operation declares for its output."""
     arguments: dict[str, Any] = {key: step[key] for key in step._arguments}
-    return NEURON_OPS[step.node.op].domain(arguments)
+    domain = NEURON_OPS[step.node.op].domain(arguments)
+    if domain is None:
+        raise AuditError(
+            f"{step.node.op} in {step.node.where} emits real numbers and has a rule as a neuron; such a rule needs a "
+            "declared domain. Leave the rule out: the audit then takes the operation's equation."
+        )
+    return domain
 
 
 def _leak(step: Step, decay: float | Value, count: int) -> None:
