@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from auditing.nets import CASES, SPIKES, Case, Fire, Net
 from auditing.test_corpus import example_of, graph_of
 from spikedrive.auditing import audit
-from spikedrive.auditing.bounds import check_declarations, propagate
+from spikedrive.auditing.bounds import declared_domains, propagate
 from spikedrive.auditing.rules.linear import accumulator_bits
 from spikedrive.auditing.trace import evaluate, trace
 from spikedrive.auditing.value import Value
 from spikedrive.errors import AuditError
 from spikedrive.neurons import IF, ILIF, Neuron
 from spikedrive.ops import domains
-from spikedrive.ops.domain import Binary, Domain
+from spikedrive.ops.domain import Binary, Domain, Integer
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -125,7 +125,29 @@ def test_an_operation_that_lies_about_its_domain_is_refused(monkeypatch: pytest.
 
 def test_honest_declarations_pass() -> None:
     model = Net(lambda x, a, b: b(a(x)), a=Fire(IF()), b=Fire(ILIF(scale=0.25)))
-    check_declarations(propagate(trace(model, torch.rand(2, 3))), model)
+    domains_ = declared_domains(model)
+    proof = propagate(trace(model, torch.rand(2, 3)), declared=domains_)
+    assert domains_["parts.b.neuron"] == Integer(4, 0.25)
+    assert proof.value(proof.graph.outputs[0]).levels == 4
+
+
+class Rounded(Boastful):
+    """An honest neuron in plain PyTorch, 0..3."""
+
+    @property
+    def domain(self) -> Domain:
+        return Integer(3)
+
+
+def test_a_declared_neuron_bounds_a_product_and_rounding_by_hand_does_not() -> None:
+    def squares(x: Tensor, n: nn.Module) -> Tensor:
+        y = n(x)
+        return y @ y.transpose(1, 2)
+
+    by_neuron = audit(Net(squares, n=Fire(Rounded())), torch.rand(1, 5, 6))
+    by_hand = audit(Net(squares, n=Net(lambda x: x.clamp(0, 3).round())), torch.rand(1, 5, 6))
+    assert (by_neuron.verdict, by_neuron.totals["additions"]) == ("additive", 3 * 150)
+    assert (by_hand.verdict, by_hand.totals["multiplications"]) == ("gated-additive", 150)
 
 
 def test_integers_beyond_fp64_are_real() -> None:

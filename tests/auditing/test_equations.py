@@ -70,6 +70,6 @@ def test_a_leak_that_is_none_is_named() -> None:
 
 def test_a_declaration_that_its_equation_breaks_is_refused() -> None:
     with pytest.raises(
-        AuditError, match=r"Leaky .*declares binary 0\.\.1 and the graph computes binary 0\.\.1 x 3"
+        AuditError, match=r"The neuron .*declares binary 0\.\.1 and the graph computes binary 0\.\.1 x 3"
     ):
         _audited(Leaky(0.5, size=3.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,8 +36,13 @@ class Proof:
         return self.values[name]
 
 
-def propagate(graph: Graph, inputs: Sequence[Domain | None] = ()) -> Proof:
+def propagate(
+    graph: Graph, inputs: Sequence[Domain | None] = (), declared: Mapping[str, Domain] | None = None
+) -> Proof:
     """The proof of `graph`; its inputs are real numbers unless `inputs` gives their domains.
+
+    `declared` holds the domain that each neuron module declares, by its path: checked against what the
+    graph computes, it bounds what leaves the module.
 
     Raises: AuditError for an operation without a rule, or a neuron whose declared domain is too small.
     """
@@ -45,7 +50,10 @@ def propagate(graph: Graph, inputs: Sequence[Domain | None] = ()) -> Proof:
     proof = Proof(graph, values, Ledger(graph))
     given = dict(zip(graph.inputs, inputs, strict=False))
     for node in graph:
-        values[node.name] = _value_of(proof, node, given.get(node.name))
+        value = _value_of(proof, node, given.get(node.name))
+        if declared and node.module in declared and isinstance(value, Value) and node.op != "constant":
+            value = _as_declared(proof, node, value, declared[node.module])
+        values[node.name] = value
     for name in graph.outputs:
         _read_out(proof, name)
     return proof
@@ -188,27 +196,26 @@ class _Plain(nn.Module):
         return NEURON_OPS[self._op].decomposition(*[given[name] for name in self._names])[0]
 
 
-def check_declarations(proof: Proof, model: nn.Module) -> None:
-    """Refuse a neuron module whose declared domain does not hold what the graph computes for its output.
-
-    Raises: AuditError naming the module.
-    """
-    declared = {
+def declared_domains(model: nn.Module) -> dict[str, Domain]:
+    """The domain that each neuron module declares, by its path."""
+    return {
         plain_path(path): m.domain
         for path, m in model.named_modules()
         if isinstance(m, Neuron) and m.domain is not None
     }
-    for node in proof.graph:
-        if node.module not in declared or node.op == "constant":
-            continue
-        leaves = not node.users or any(proof.graph[user].module != node.module for user in node.users)
-        values = proof.values[node.name]
-        if not leaves or isinstance(values, tuple):
-            continue
-        said = declared[node.module]
-        if not neurons.with_domain(values, said):
-            raise AuditError(
-                f"{type(model.get_submodule(node.module)).__name__} {node.where} declares {said} and the graph "
-                f"computes {values.domain} between {float(values.low.amin()):g} and {float(values.high.amax()):g}; "
-                "a declared domain must hold every output. Correct the declaration or the neuron."
-            )
+
+
+def _as_declared(proof: Proof, node: Node, value: Value, said: Domain) -> Value:
+    """What leaves a neuron module, once its declaration is found to hold it."""
+    leaves = node.name in proof.graph.outputs or any(
+        proof.graph[user].module != node.module for user in node.users
+    )
+    if not leaves:
+        return value
+    if not neurons.with_domain(value, said):
+        raise AuditError(
+            f"The neuron {node.where} declares {said} and the graph computes {value.domain} between "
+            f"{float(value.low.amin()):g} and {float(value.high.amax()):g}; a declared domain must hold every output. "
+            "Correct the declaration or the neuron."
+        )
+    return replace(value, origin="fired", levels=said.levels) if value.base == "integer" else value

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spikedrive
 from spikedrive.auditing.adapters import adapted
-from spikedrive.auditing.bounds import check_declarations, propagate
+from spikedrive.auditing.bounds import declared_domains, propagate
 from spikedrive.auditing.energy import TABLES, EnergyTable
 from spikedrive.auditing.ledger import Event, Tally
 from spikedrive.auditing.measure import Activity, measure
@@ -46,8 +46,7 @@ def audit(
     energy = TABLES[table]
     model = adapted(model)
     graph = trace(model, example, batch_axis=batch_axis, decompose=lambda op: op not in RULES)
-    proof = propagate(graph, inputs)
-    check_declarations(proof, model)
+    proof = propagate(graph, inputs, declared_domains(model))
     tallies = proof.ledger.tallies()
     activity: dict[int, Activity] | None = None
     samples = 0

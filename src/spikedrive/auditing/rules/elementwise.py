@@ -248,7 +248,10 @@ def rounded(step: Step) -> Value:
         "comparison",
         step.tally.compares + step.count * (ends[1] - ends[0]),
     )
-    return of_integers(step.shape, Domain(*ends), "fired", levels=max(map(abs, ends)))
+    integers = Domain(*ends)
+    # whole numbers of any size are no neuron's: only spikes bound a product
+    fired = integers.levels <= 1
+    return of_integers(step.shape, integers, "fired" if fired else "sum", levels=1 if fired else None)
 
 
 @rule("aten.abs.default")

@@ -119,7 +119,6 @@ def _integer_product(
     assert x.integers is not None and y.integers is not None
     tally = step.tally
     tally.domain = f"{x.domain} x {y.domain}"
-    both_binary = x.integers.kind == y.integers.kind == "binary"
     if not bounded:
         tally.multiplications += float(step.count) * terms
         tally.gated, tally.kind = True, "integer x integer"
@@ -129,7 +128,7 @@ def _integer_product(
     ends = [a * b for a in (x.integers.low, x.integers.high) for b in (y.integers.low, y.integers.high)]
     integers = Domain(min(ends) * terms, max(ends) * terms)
     tally.low, tally.high, tally.bits = float(integers.low), float(integers.high), integer_bits(integers)
-    origin, levels = _origin_of_product(x, y, terms, both_binary)
+    origin, levels = _origin_of_product(x, y, terms)
     result = of_integers(step.shape, integers, origin, levels=levels)
     gain = _joint_gain(x, y, terms, step)
     return within_range(
@@ -137,7 +136,7 @@ def _integer_product(
     )
 
 
-def _origin_of_product(x: Value, y: Value, terms: int, both_binary: bool) -> tuple[Origin, int | None]:
+def _origin_of_product(x: Value, y: Value, terms: int) -> tuple[Origin, int | None]:
     """AND of spikes is a spike, a spike selects what a neuron bounds; sums of them are sums."""
     binary = [
         v for v in (x, y) if v.origin == "fired" and v.integers is not None and v.integers.kind == "binary"
