@@ -27,3 +27,13 @@ def scan_input(name: str, x: Tensor, v: Tensor | None) -> None:
     if v.dtype != x.dtype:
         raise DtypeError(f"{name} got x of dtype {x.dtype} and a membrane of dtype {v.dtype}; they must agree. "
                          f"Convert the state with .to({x.dtype}).")  # fmt: skip
+
+
+def cell_input(name: str, x: Tensor, inputs: int) -> None:
+    """Raise unless x is (T, B, ..., inputs) floating point with T >= 1."""
+    scan_input(name, x, None)
+    if x.dim() < 3 or x.shape[-1] != inputs:
+        raise ShapeError(
+            f"{name} got x of shape {tuple(x.shape)}; it takes (T, B, ..., {inputs}). Give it that many, or make "
+            "one for those that there are."
+        )
