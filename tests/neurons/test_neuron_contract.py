@@ -60,7 +60,7 @@ def test_pure_and_chunks_equal_the_whole(neuron, fit) -> None:
             run(model, x)
         return
     state, parts = None, []
-    for part in x.split([1, 3, 2]):
+    for part in (x[:1], x[1:-2], x[-2:]):
         y, state = run(model, part, state)
         parts.append(y)
     assert torch.equal(torch.cat(parts), neuron(x)) and torch.equal(neuron(x), neuron(x))
@@ -71,8 +71,8 @@ def test_causal(neuron, fit) -> None:
         pytest.skip("needs the whole of its input")
     x = torch.randn(fit(6, 3, 7))
     late = x.clone()
-    late[4:] = 9
-    assert torch.equal(neuron(late)[:4], neuron(x)[:4])
+    late[-2:] = 9
+    assert torch.equal(neuron(late)[:-2], neuron(x)[:-2])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3, 5), (4, 0, 3), (3, 2, 1, 5, 7), (2, 3, 4, 5)])
