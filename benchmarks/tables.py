@@ -1,4 +1,5 @@
-"""Write the README's table from benchmarks/results/*.csv, so that no figure in it is typed by hand.
+"""Write the tables of the README and of docs/performance.md from benchmarks/results/*.csv, so that no figure in
+them is typed by hand.
 
 Usage: python benchmarks/tables.py [--check]
 """
@@ -6,8 +7,10 @@ Usage: python benchmarks/tables.py [--check]
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from statistics import mean, stdev
 
+import neuron_tables
 import results
 
 START, END = "<!-- measured -->\n", "<!-- /measured -->\n"
@@ -17,7 +20,7 @@ SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 def table() -> str:
     """The lines between the marks."""
     seeds, speeds = results.read("demo_seeds"), results.read("speed")
-    rows = [*_seed_rows(seeds), *_speed_rows(speeds)]
+    rows = [*_seed_rows(seeds), *_speed_rows(speeds), *neuron_tables.readme_rows(neuron_tables.measured())]
     text = "| what | figure | command |\n|---|---|---|\n"
     text += "".join(
         f"| {what} | {figure or 'not measured yet'} | {command} |\n" for what, figure, command in rows
@@ -67,18 +70,26 @@ def _speed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Rewrite the README, or say that it is out of date."""
-    readme = results.ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
+    """Rewrite both pages, or say which is out of date."""
+    pages = {
+        results.ROOT / "README.md": table(),
+        results.ROOT / "docs" / "performance.md": neuron_tables.page(neuron_tables.measured()),
+    }
+    for path, text in pages.items():
+        _fill(path, text)
+
+
+def _fill(path: Path, text: str) -> None:
+    old = path.read_text(encoding="utf-8")
     before, _, rest = old.partition(START)
     _, _, after = rest.partition(END)
-    new = before + START + table() + END + after
+    new = before + START + text + END + after
     if "--check" in sys.argv and new != old:
         sys.exit(
-            "error: the README's table is not that of benchmarks/results; run python benchmarks/tables.py"
+            f"error: the tables of {path.name} are not those of benchmarks/results; run python benchmarks/tables.py"
         )
     if new != old:
-        readme.write_text(new, encoding="utf-8")
+        path.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":
