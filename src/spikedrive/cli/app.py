@@ -14,11 +14,24 @@ from typing import Annotated, Any
 import typer
 
 import spikedrive
-from spikedrive.cli import audit, compile, demo, doctor, eval, infer, models, predict, report, show, train
+from spikedrive.cli import (
+    audit,
+    compile,
+    demo,
+    doctor,
+    eval,
+    infer,
+    models,
+    neurons,
+    predict,
+    report,
+    show,
+    train,
+)
 from spikedrive.cli.output import fail
 from spikedrive.errors import SpikedriveError
 
-VERBS = (models, show, train, eval, predict, audit, compile, infer, report, demo, doctor)
+VERBS = (models, neurons, show, train, eval, predict, audit, compile, infer, report, demo, doctor)
 
 app = typer.Typer(
     name="spikedrive",

@@ -44,7 +44,8 @@ def neuron_cost(neuron: Neuron, features: tuple[int, ...] = (1,)) -> NeuronCost:
     """What one element of `neuron` costs at one step.
 
     `features` are the axes after (T, B) of a neuron that is bound to a size; the cost is the mean over them.
-    A neuron that streams is counted on one step from any state; one that needs all of T on T steps, divided by T.
+    A neuron that streams is counted on one step from any state; one that is bound to T steps, or needs all of them
+    at once, on the whole, divided by T.
     *Raises*: AuditError for an operation that the audit has no rule for.
 
     >>> from spikedrive.neurons import IF, LIF
@@ -54,7 +55,7 @@ def neuron_cost(neuron: Neuron, features: tuple[int, ...] = (1,)) -> NeuronCost:
     1 addition, 1 compare, 1 shift, 1 selection
     """
     neuron = neuron.eval()
-    steps = (getattr(neuron, "steps", None) or STEPS) if neuron.refuses_streaming else 1
+    steps = getattr(neuron, "steps", None) or (STEPS if neuron.refuses_streaming else 1)
     x = torch.zeros(steps, 1, *features)
     proof = propagate(equation_graph(neuron, x, neuron.rest(x)))
     for name in proof.graph.outputs[1:]:
@@ -92,7 +93,7 @@ def _is_in_a_threshold(proof: Proof, node: Node) -> bool:
     readers = [proof.graph[user] for user in node.users]
     moving = [name for name in node.refs if proof.value(name).base != "constant"]
     if len(moving) == 2:
-        return all(r.op in _COMPARISONS and r.args[1] == 0 for r in readers)
+        return node.op == "aten.sub.Tensor" and all(r.op in _COMPARISONS and r.args[1] == 0 for r in readers)
     return all(
         r.op in _ROUNDINGS or (r.op in _COMPARISONS and len(r.refs) == 1) or _is_in_a_threshold(proof, r)
         for r in readers
