@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test test-all check lint types layers sizes doctest docs wheel bench clean
+.PHONY: help demo test test-all check lint types layers sizes triton doctest docs wheel bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +20,7 @@ help:
 	  'make demo      train, audit, compile, verify and report on the bundled images (runs/demo/report.html)' \
 	  'make test      the tests that everybody runs' \
 	  'make test-all  those, and the full-size ones that take many minutes' \
-	  'make check     lint, types, layers, sizes, doctests, documentation, wheel' \
+	  'make check     lint, types, layers, sizes, Triton, doctests, documentation, wheel' \
 	  'make docs      the documentation in site/' \
 	  'make wheel     build the wheel and try it in an environment of its own' \
 	  'make bench     measure, and write benchmarks/results/*.csv'
@@ -58,7 +58,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.dev
 	$(PYTEST) -m ''
 
-check: lint types layers sizes doctest docs wheel
+check: lint types layers sizes triton doctest docs wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -73,6 +73,10 @@ layers: $(VENV)/.dev
 sizes: $(VENV)/.dev
 	$(BIN)/python tools/check_sizes.py
 
+# in Triton's interpreter where there is no GPU; apart from the tests, which should not wait for a download of 286 MB
+triton: $(VENV)/.dev
+	$(PYTEST) -m triton tests/ops
+
 doctest: $(VENV)/.dev
 	$(BIN)/python -m pytest --doctest-modules src -q
 
@@ -86,6 +90,8 @@ wheel: $(VENV)/.dev
 # no speed is printed while the tests are red
 bench: test
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/neurons.py
+	$(BIN)/python benchmarks/neuron_figures.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

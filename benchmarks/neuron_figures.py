@@ -39,7 +39,7 @@ def main() -> None:
         for name, colour in COLOURS.items()
     ]
     handles += [
-        left.plot([], [], color="#808890", linestyle=style, label=neuron_tables.SURROGATES[name])[0]
+        left.plot([], [], color="black", linestyle=style, label=neuron_tables.SURROGATES[name])[0]
         for name, style in STYLES.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
