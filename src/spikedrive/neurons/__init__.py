@@ -11,6 +11,7 @@ from spikedrive.neurons._registry import (
 from spikedrive.neurons.adaptive import ALIF
 from spikedrive.neurons.attention_lif import AttentionLIF
 from spikedrive.neurons.complementary import CLIF
+from spikedrive.neurons.delays import DelayedLinear
 from spikedrive.neurons.delta import Accumulate, DeltaActivation, sparsity_loss
 from spikedrive.neurons.egru import EGRU
 from spikedrive.neurons.elastic import ElasticBiSpike
@@ -22,12 +23,15 @@ from spikedrive.neurons.hoyer import HoyerLIF, hoyer_regulariser
 from spikedrive.neurons.information_enhanced import information_enhanced
 from spikedrive.neurons.integer import ILIF, NILIF
 from spikedrive.neurons.klif import KLIF
+from spikedrive.neurons.l2mu import L2MU
+from spikedrive.neurons.legendre import LMU, LegendreMemory
 from spikedrive.neurons.lif import IF, LIF, PLIF
 from spikedrive.neurons.mpbn import MPBNLIF
 from spikedrive.neurons.neuron import Neuron
 from spikedrive.neurons.parallel import PSN, MaskedPSN, SlidingPSN
 from spikedrive.neurons.quadratic import QIF, Izhikevich
 from spikedrive.neurons.rectified import MPRLIF, rectify
+from spikedrive.neurons.spiking_lmu import SpikingLMU
 from spikedrive.neurons.threshold import ThresholdLIF
 from spikedrive.neurons.two_compartment import TCLIF
 from spikedrive.neurons.two_point import TwoPoint, modulate
@@ -43,7 +47,9 @@ __all__ = [
     "IF",
     "ILIF",
     "KLIF",
+    "L2MU",
     "LIF",
+    "LMU",
     "MPBNLIF",
     "MPRLIF",
     "NILIF",
@@ -53,13 +59,16 @@ __all__ = [
     "TCLIF",
     "Accumulate",
     "AttentionLIF",
+    "DelayedLinear",
     "DeltaActivation",
     "ElasticBiSpike",
     "HoyerLIF",
     "Izhikevich",
+    "LegendreMemory",
     "MaskedPSN",
     "Neuron",
     "SlidingPSN",
+    "SpikingLMU",
     "ThresholdLIF",
     "TwoPoint",
     "get_cell",
