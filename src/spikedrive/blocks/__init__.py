@@ -11,10 +11,11 @@ from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_l
 from spikedrive.blocks.neuron import NeuronLike, describe_neuron, make_neuron
 from spikedrive.blocks.readout import ClassifyHead, MeanOverTime
 from spikedrive.blocks.residual import Dropout, DropPath, MembraneShortcut, SEWShortcut
+from spikedrive.blocks.tdbn import TdBN
 
 __all__ = [
     "MLP", "ClassifyHead", "ConvBN", "DepthwisePointwise", "DistilledLinear", "Downsample", "DropPath", "Dropout",
     "InputKind", "LinearChain", "MeanOverTime", "MembraneShortcut", "ModelCard", "NeuronLike", "PatchStem", "RepConv",
-    "SEWShortcut", "SepConv", "SpikeAttention", "SpikingModel", "describe_neuron", "fuse", "make_neuron",
+    "SEWShortcut", "SepConv", "SpikeAttention", "SpikingModel", "TdBN", "describe_neuron", "fuse", "make_neuron",
     "select_levels", "spread_over_levels",
 ]  # fmt: skip
