@@ -31,7 +31,9 @@ from spikedrive.neurons.neuron import Neuron
 from spikedrive.neurons.parallel import PSN, MaskedPSN, SlidingPSN
 from spikedrive.neurons.quadratic import QIF, Izhikevich
 from spikedrive.neurons.rectified import MPRLIF, rectify
+from spikedrive.neurons.spatial_attention import SpatialAttention
 from spikedrive.neurons.spiking_lmu import SpikingLMU
+from spikedrive.neurons.temporal_attention import TemporalAttention
 from spikedrive.neurons.threshold import ThresholdLIF
 from spikedrive.neurons.two_compartment import TCLIF
 from spikedrive.neurons.two_point import TwoPoint, modulate
@@ -68,7 +70,9 @@ __all__ = [
     "MaskedPSN",
     "Neuron",
     "SlidingPSN",
+    "SpatialAttention",
     "SpikingLMU",
+    "TemporalAttention",
     "ThresholdLIF",
     "TwoPoint",
     "get_cell",
