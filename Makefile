@@ -8,7 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-PACKAGING := pyproject.toml constraints.txt
+NATIVE := CMakeLists.txt $(wildcard src/spikedrive/ops/native/*.?pp src/spikedrive/ops/native/*/*.?pp)
+# a change in any of these installs again, which compiles what changed (without a compiler: goes on without)
+PACKAGING := pyproject.toml constraints.txt $(NATIVE)
 
 # two workers with one thread each are quicker on two cores than one worker with two threads
 WORKERS ?= 2

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from spikedrive.errors import ConfigError
 from spikedrive.ops import domains
 from spikedrive.ops.domain import Domain
 
@@ -25,21 +27,22 @@ def define(
     schema: str,
     *,
     forward: Callable[..., Any],
-    reference: Callable[..., Any],
+    fake: Callable[..., Any],
+    decomposition: Callable[..., Any],
     setup: Setup,
     backward: Callable[..., Any],
     domain: Callable[[Any], Domain],
-    fake: Callable[..., Any] | None = None,
 ) -> None:
-    """Register `spikedrive::name` with forward, fake tensors, autograd, domain and decomposition.
+    """Register `spikedrive::name` with forward, fake tensors, autograd, vmap, domain and decomposition.
 
-    `reference` is the plain, functional PyTorch form: it is what the node decomposes into, and gives
-    the shapes and strides of fake tensors where no `fake` does so faster. The op's last output is
-    what the backward pass needs; no gradient flows into it.
+    `decomposition` is the plain, functional PyTorch form. The op's last output is what the backward
+    pass needs; no gradient flows into it. `backward(ctx, *gradients)` gets None for an output that
+    nothing depends on, and calls an operation of `define_pullback`, so that no tracer looks into it.
+    Under `torch.vmap` the mapped axis becomes part of the batch.
     """
     _library.define(name + schema)
     _library.impl(name, forward, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"spikedrive::{name}", fake or reference, lib=_library)
+    torch.library.register_fake(f"spikedrive::{name}", fake, lib=_library)
     op = getattr(torch.ops.spikedrive, name).default
 
     class Node(torch.autograd.Function):
@@ -50,6 +53,7 @@ def define(
             with torch._C._AutoDispatchBelowAutograd():
                 outputs = op(*inputs)
             ctx.mark_non_differentiable(outputs[-1])
+            ctx.set_materialize_grads(False)
             setup(ctx, inputs, outputs)
             return outputs
 
@@ -58,4 +62,48 @@ def define(
             return backward(ctx, *gradients)
 
     _library.impl(name, lambda *inputs: Node.apply(*inputs), "Autograd")
-    domains.declare(f"spikedrive.{name}.default", domain, decomposition=reference)
+    torch.library.register_vmap(f"spikedrive::{name}", _mapped_into_the_batch(name, op), lib=_library)
+    domains.declare(f"spikedrive.{name}.default", domain, decomposition=decomposition)
+
+
+def define_pullback(name: str, schema: str, *, forward: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Register `spikedrive::name`, the gradient of a scan, and return it as a function."""
+    _library.define(name + schema)
+    _library.impl(name, forward, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"spikedrive::{name}", fake, lib=_library)
+    return getattr(torch.ops.spikedrive, name).default
+
+
+def _mapped_into_the_batch(name: str, op: Any) -> Callable[..., Any]:
+    """The vmap rule of a scan: x (T, B, ...) is its first argument, its states (B, ...) follow."""
+    arguments = op._schema.arguments
+
+    def mapped(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> Any:
+        count, folded = info.batch_size, []
+        for i, (value, axis) in enumerate(zip(inputs, in_dims, strict=True)):
+            if not isinstance(value, Tensor):
+                folded.append(value)
+            elif value.dim() - (axis is not None) == 0 or arguments[i].name in ("decay", "current_decay"):
+                if axis is not None:
+                    raise ConfigError(
+                        f"spikedrive::{name} got a {arguments[i].name} mapped by torch.vmap; it takes one for the "
+                        "whole layer. Map x and the state alone."
+                    )
+                folded.append(value)
+            else:
+                batch = 1 if i == 0 else 0
+                whole = (
+                    value.unsqueeze(0).expand(count, *value.shape) if axis is None else value.movedim(axis, 0)
+                )
+                folded.append(whole.movedim(0, batch).flatten(batch, batch + 1))
+        outputs = op(*folded)
+        batches = folded[0].shape[1]
+        unfolded, out_dims = [], []
+        for k, y in enumerate(outputs):
+            batch = 1 if k == 0 else 0
+            kept = y.dim() > batch and y.shape[batch] == batches and k < len(outputs) - 1
+            unfolded.append(y.unflatten(batch, (count, batches // count)) if kept else y)
+            out_dims.append(batch if kept else None)
+        return tuple(unfolded), tuple(out_dims)
+
+    return mapped

@@ -56,12 +56,17 @@ def _setup(ctx, inputs, outputs):
     x, v, levels, decay, threshold, decay_input, _even, closed_gate, repeats, scale, _save = inputs
     ctx.from_input = v is None and repeats == 1
     ctx.save_for_backward(x if ctx.from_input else outputs[2])
+    ctx.shape = outputs[0].shape
     ctx.gate = (levels, threshold, closed_gate)
     ctx.scan = (decay, threshold, decay_input, v is not None, repeats, scale)
 
 
 def _backward(ctx, grad_outputs, grad_v, _grad_gates):
     (saved,) = ctx.saved_tensors
+    if grad_outputs is None:
+        grad_outputs = grad_v.new_zeros(ctx.shape)
+    if grad_v is None:
+        grad_v = torch.zeros_like(grad_outputs[0])
     if ctx.from_input and eager.applies(saved, None, 1):
         grad_x = eager.backward(grad_outputs, saved, *ctx.gate, scale=ctx.scan[-1])
         return grad_x, *([None] * 10)
@@ -80,7 +85,8 @@ node.define(
     "(Tensor x, Tensor? v, int levels, float decay, float threshold, bool decay_input, "
     "bool half_even, bool closed_gate, int repeats, float scale, bool save) -> (Tensor, Tensor, Tensor)",
     forward=_forward,
-    reference=reference.forward,
+    fake=reference.forward,
+    decomposition=reference.forward,
     setup=_setup,
     backward=_backward,
     domain=_domain,

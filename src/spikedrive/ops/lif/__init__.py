@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikedrive.ops import checks, node
+from spikedrive.ops import checks, implementation, layout, node
 from spikedrive.ops.domain import Binary
-from spikedrive.ops.lif import reference
+from spikedrive.ops.lif import native, reference
+from spikedrive.ops.lif.options import SCHEMA, Options
 from spikedrive.ops.surrogate import Surrogate
-
-_OPTIONS = (
-    "float threshold, bool decay_input, bool hard_reset, float reset_value, bool strict, "
-    "bool detach_reset, str surrogate, float alpha, bool save"
-)
 
 
 def lif_scan(
     x: Float[Tensor, "T B *S"],
-    v: Float[Tensor, "B *S"],
+    v: Float[Tensor, "B *S"] | None = None,
     *,
     decay: float | Float[Tensor, ""],
     threshold: float,
@@ -29,8 +28,13 @@ def lif_scan(
     reset_value: float = 0.0,
     strict: bool = False,
     detach_reset: bool = True,
+    compact: bool = True,
+    delayed_reset: bool = False,
 ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
-    """Spikes in {0, 1} and the membrane after the last step.
+    """Spikes in {0, 1} and the membrane after the last step; without `v` from `reset_value`.
+
+    `compact` lets the fast implementations save rounded values for the backward pass: see
+    `spikedrive.ops.lif.native`.
 
     Equation: see `spikedrive.ops.lif.reference`.
     Shapes: x (T, B, ...), v (B, ...) -> (T, B, ...), (B, ...).
@@ -38,61 +42,103 @@ def lif_scan(
     Raises: ShapeError, DtypeError.
     """
     checks.scan_input("lif_scan", x, v)
+    learned = isinstance(decay, Tensor)
     save = torch.is_grad_enabled() and (
-        x.requires_grad or v.requires_grad or (isinstance(decay, Tensor) and decay.requires_grad)
+        x.requires_grad or (v is not None and v.requires_grad) or (learned and decay.requires_grad)
     )
-    op = torch.ops.spikedrive.plif_scan if isinstance(decay, Tensor) else torch.ops.spikedrive.lif_scan
+    op = torch.ops.spikedrive.plif_scan if learned else torch.ops.spikedrive.lif_scan
     spikes, last, _ = op(
         x, v, decay, threshold, decay_input, hard_reset, reset_value, strict,
-        detach_reset, surrogate.name, surrogate.alpha, save,
+        detach_reset, surrogate.name, surrogate.alpha, save, compact, delayed_reset,
     )  # fmt: skip
     return spikes, last
 
 
-def _forward(x, v, decay, threshold, decay_input, hard_reset, reset_value, strict,
-             detach_reset, surrogate, alpha, save):  # fmt: skip
-    return reference.forward(x, v, decay, threshold, decay_input, hard_reset, reset_value, strict, save)
-
-
-def _fake(x, v, *options):
-    # the strides of the membrane settle in two steps; an export need not walk through all of them
-    spikes, last, charged = _forward(x[:2], v, *options)
-    steps = x.shape[0]
-    saved = (steps, *charged.shape[1:]) if options[-1] else (0,)
-    return spikes.new_empty((steps, *spikes.shape[1:])), last, charged.new_empty(saved)
-
-
-def _setup(ctx, inputs, outputs):
-    x, v, decay, *options = inputs
-    spikes, _, charged = outputs
-    learned = isinstance(decay, Tensor)
-    # x and v serve the gradient of a learned decay only
-    ctx.save_for_backward(spikes, charged, *([x, v, decay] if learned else []))
-    ctx.decay = None if learned else decay
-    ctx.options = options
-
-
-def _backward(ctx, grad_spikes, grad_v, _grad_charged):
-    spikes, charged, *learned = ctx.saved_tensors
-    x, v, decay = learned or (None, None, ctx.decay)
-    threshold, decay_input, hard_reset, reset_value, _strict, detach_reset, surrogate, alpha, _save = (
-        ctx.options
+def _implementation(x: Tensor, o: Options) -> Any:
+    """The module that computes this scan."""
+    name = implementation.choose(
+        x, native_covers=o.surrogate in native.SURROGATES and not (o.learned and o.delayed_reset)
     )
-    grad_x, grad_v0, grad_decay = reference.backward(
-        grad_spikes, grad_v, x, v, charged, spikes, decay, threshold, decay_input,
-        hard_reset, reset_value, detach_reset, surrogate, alpha,
-    )  # fmt: skip
-    return grad_x, grad_v0, grad_decay if learned else None, *([None] * 9)
+    return native if name == "native" else reference
 
+
+def _forward(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
+    o = Options(*options)
+    spikes, last, saved = _implementation(x, o).forward(x, v, o)
+    strides = layout.by_steps(x).stride()
+    return layout.like(spikes, strides), layout.like(last, strides[1:]), saved
+
+
+def _fake(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
+    o = Options(*options)
+    x = layout.by_steps(x)
+    saved = _implementation(x, o).saved_like(x, o) if o.save else x.new_empty(0)
+    return torch.empty_like(x), x.new_empty_strided(x.shape[1:], x.stride()[1:]), saved
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+    x, v, *options = inputs
+    o = Options(*options)
+    ctx.save_for_backward(
+        outputs[2], x if o.learned else None, v if o.learned or o.delayed_reset else None,
+        o.decay if o.learned else None,
+    )  # fmt: skip
+    ctx.options, ctx.has_state = options[1 if o.learned else 0 :], v is not None
+    ctx.shape, ctx.strides = outputs[0].shape, outputs[0].stride()
+
+
+def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _grad_saved: None) -> Any:
+    saved, x, v, decay = ctx.saved_tensors
+    if grad_spikes is None:
+        grad_spikes = saved.new_zeros(ctx.shape, dtype=grad_last.dtype)
+    if decay is None:
+        found = _pull_back(grad_spikes, grad_last, saved, None, v, ctx.strides, *ctx.options)
+    else:
+        found = _pull_back_learned(grad_spikes, grad_last, saved, x, v, ctx.strides, decay, *ctx.options)
+    grad_x, grad_v, grad_decay = found
+    return grad_x, grad_v if ctx.has_state else None, None if decay is None else grad_decay, *([None] * 11)
+
+
+def _pullback(
+    grad_spikes: Tensor, grad_last: Tensor | None, saved: Tensor, x: Tensor | None, v: Tensor | None,
+    strides: Sequence[int], *options: Any,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    o = Options(*options)
+    grad_spikes = layout.like(grad_spikes, tuple(strides))
+    module = _implementation(grad_spikes, o)
+    grad_x, grad_v, grad_decay = module.backward(grad_spikes, grad_last, saved, x, v, o)
+    return layout.like(grad_x, tuple(strides)), layout.like(grad_v, tuple(strides)[1:]), grad_decay
+
+
+def _fake_pullback(grad_spikes, _grad_last, _saved, _x, _v, strides, *_options):
+    shape = grad_spikes.shape
+    return (
+        grad_spikes.new_empty_strided(shape, strides),
+        grad_spikes.new_empty_strided(shape[1:], strides[1:]),
+        grad_spikes.new_empty(()),
+    )
+
+
+_GRADIENTS = "Tensor grad_spikes, Tensor? grad_last, Tensor saved, Tensor? x, Tensor? v, SymInt[] strides"
 
 for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):
     node.define(
         _name,
-        f"(Tensor x, Tensor v, {_decay} decay, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+        f"(Tensor x, Tensor? v, {_decay} decay, {SCHEMA}) -> (Tensor, Tensor, Tensor)",
         forward=_forward,
-        reference=_forward,
         fake=_fake,
+        decomposition=lambda x, v, *options: reference.forward(x, v, Options(*options)),
         setup=_setup,
         backward=_backward,
         domain=lambda _arguments: Binary(),
     )
+
+_pull_back, _pull_back_learned = (
+    node.define_pullback(
+        f"{name}_pullback",
+        f"({_GRADIENTS}, {decay} decay, {SCHEMA}) -> (Tensor, Tensor, Tensor)",
+        forward=_pullback,
+        fake=_fake_pullback,
+    )
+    for name, decay in (("lif_scan", "float"), ("plif_scan", "Tensor"))
+)

@@ -1,0 +1,34 @@
+"""What a leaky scan is told beside its tensors, in the order of the operation's schema."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+SCHEMA = (
+    "float threshold, bool decay_input, bool hard_reset, float reset_value, bool strict, bool detach_reset, "
+    "str surrogate, float alpha, bool save, bool compact=True, bool delayed_reset=False"
+)
+
+
+class Options(NamedTuple):
+    """The numbers of one scan; `save` keeps what the backward pass needs, `compact` in fewer bits."""
+
+    decay: float | Tensor
+    threshold: float
+    decay_input: bool
+    hard_reset: bool
+    reset_value: float
+    strict: bool
+    detach_reset: bool
+    surrogate: str
+    alpha: float
+    save: bool
+    compact: bool = True
+    delayed_reset: bool = False
+
+    @property
+    def learned(self) -> bool:
+        """Whether the decay is a tensor with a gradient of its own."""
+        return isinstance(self.decay, Tensor)
