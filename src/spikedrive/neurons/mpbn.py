@@ -173,7 +173,7 @@ class MPBNLIF(FiringNeuron):
 
         quiet, loud, sign = boundary(fires, self.weight)
         return ThresholdLIF(
-            sign * (quiet if self.strict else loud), sign, decay=self.decay, decay_input=self.decay_input,
+            quiet if self.strict else loud, sign, decay=self.decay, decay_input=self.decay_input,
             reset=self.reset, reset_value=self.reset_value, reset_amount=self.threshold, strict=self.strict,
             detach_reset=self.detach_reset, surrogate=self.surrogate,
         )  # fmt: skip

@@ -143,8 +143,8 @@ def boundary(
 ) -> tuple[Float[Tensor, "*C"], Float[Tensor, "*C"], Float[Tensor, "*C"]]:
     """The two neighbouring numbers between which a monotone `fires(h)` changes, and the sign of its slope.
 
-    Gives (quiet, loud, sign): `fires` is false up to quiet and true from loud on, upwards (sign 1) or downwards
-    (sign -1). Where it never changes sign is 0 and both are -1 (it always fires) or 1 (never).
+    Gives (quiet, loud, sign), so that fires(h) is sign h > quiet and also sign h >= loud; sign is -1 where it falls.
+    Where it never changes sign is 0 and both are -1 (it always fires) or 1 (never).
     """
     # a quarter, so that differences of two do not overflow
     end = torch.full_like(like, torch.finfo(like.dtype).max / 4)
@@ -159,4 +159,4 @@ def boundary(
         fired = fires(middle)
         quiet, loud = torch.where(open_ & ~fired, middle, quiet), torch.where(open_ & fired, middle, loud)
     fixed = torch.where(high, -torch.ones_like(like), torch.ones_like(like))
-    return torch.where(sign == 0, fixed, quiet), torch.where(sign == 0, fixed, loud), sign
+    return torch.where(sign == 0, fixed, sign * quiet), torch.where(sign == 0, fixed, sign * loud), sign
