@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from functools import lru_cache
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikedrive import native
-from spikedrive.errors import unknown_name
+from spikedrive.errors import ConfigError, unknown_name
 
 NAMES = ("auto", "reference", "native", "triton")
 """What `SPIKEDRIVE_IMPL` may say: the fastest there is, plain PyTorch, the CPU's compiled module, or Triton."""
@@ -18,19 +19,22 @@ NAMES = ("auto", "reference", "native", "triton")
 NATIVE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float64: 2}
 """The element types of the compiled module, by its own numbers."""
 
+TRITON_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""The element types of the Triton kernels."""
+
 
 def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False) -> str:
     """The name of the implementation for `x`, `reference`, `native` or `triton`.
 
-    Raises: UnknownNameError for an unknown SPIKEDRIVE_IMPL.
+    Raises: UnknownNameError for an unknown SPIKEDRIVE_IMPL; ConfigError for Triton on a CPU outside its interpreter.
     """
     forced = os.environ.get("SPIKEDRIVE_IMPL")
     if forced and forced not in NAMES:
         raise unknown_name("implementation", forced, NAMES)
     if forced == "reference":
         return "reference"
-    if triton_covers and (forced == "triton" or x.is_cuda):
-        return "triton"
+    if triton_covers and x.dtype in TRITON_TYPES and (forced == "triton" or x.is_cuda):
+        return _triton(x)
     if x.device.type != "cpu" or x.dtype not in NATIVE_TYPES or not native_covers:
         return "reference"
     if native.train is None:
@@ -39,6 +43,23 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
     return "native"
 
 
+def _triton(x: Tensor) -> str:
+    if not x.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ConfigError(
+            f"SPIKEDRIVE_IMPL got 'triton' for a tensor on {x.device}; Triton takes CUDA tensors, and others in its "
+            "interpreter only. Unset SPIKEDRIVE_IMPL, or set TRITON_INTERPRET=1."
+        )
+    if _triton_is_there():
+        return "triton"
+    _say_once("Triton is not installed. Install spikedrive[triton]")
+    return "reference"
+
+
 @lru_cache(maxsize=1)
+def _triton_is_there() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@lru_cache
 def _say_once(why: str) -> None:
-    logging.getLogger("spikedrive").warning("no native kernels, neurons run in PyTorch: %s", why)
+    logging.getLogger("spikedrive").warning("no kernels for this, neurons run in PyTorch: %s", why)

@@ -56,9 +56,15 @@ def lif_scan(
 
 def _implementation(x: Tensor, o: Options) -> Any:
     """The module that computes this scan."""
+    known = o.surrogate in native.SURROGATES
     name = implementation.choose(
-        x, native_covers=o.surrogate in native.SURROGATES and not (o.learned and o.delayed_reset)
+        x, native_covers=known and not (o.learned and o.delayed_reset), triton_covers=known
     )
+    if name == "triton":
+        # imported where it runs: Triton is large, and many machines have none
+        from spikedrive.ops.lif import triton
+
+        return triton
     return native if name == "native" else reference
 
 

@@ -1,0 +1,1 @@
+"""What the Triton kernels share; importing any file in here imports Triton."""
