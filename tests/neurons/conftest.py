@@ -35,7 +35,7 @@ def fit(neuron) -> Callable[..., tuple[int, ...]]:
 @pytest.fixture
 def exported(case, neuron, fit) -> tuple[Tensor, torch.export.ExportedProgram]:
     """An input, and the neuron exported in eval mode for any batch."""
-    return _export(*case, fit(4, 3, 6))
+    return _export(*case, fit(2, 3, 6))
 
 
 @pytest.fixture

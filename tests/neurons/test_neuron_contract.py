@@ -164,12 +164,16 @@ def test_autocast_passes_through(neuron, fit) -> None:
     assert y.shape == shape and linear.weight.grad.isfinite().all()
 
 
+def test_its_operation_declares_its_domain(neuron, called) -> None:
+    op, arguments = called
+    assert NEURON_OPS[str(op)].domain(bind(op, arguments, {})) == neuron.domain
+
+
+@once
 def test_one_node_with_its_domain_in_an_exported_graph(neuron, exported) -> None:
     x, program = exported
-    nodes = [n for n in program.graph.nodes if "spikedrive" in str(n.target)]
-    assert len(nodes) == 1
-    target = nodes[0].target
-    assert NEURON_OPS[str(target)].domain(bind(target, nodes[0].args, nodes[0].kwargs)) == neuron.domain
+    (node,) = (n for n in program.graph.nodes if "spikedrive" in str(n.target))
+    assert NEURON_OPS[str(node.target)].domain(bind(node.target, node.args, node.kwargs)) == neuron.domain
     few = x[:, :2]
     assert torch.equal(program.module()(few), neuron(few))
 
