@@ -9,6 +9,7 @@ from torch import nn
 from spikedrive.blocks.linear import LinearChain
 from spikedrive.blocks.model import SpikingModel
 from spikedrive.errors import ConfigError
+from spikedrive.neurons import MPBNLIF
 
 
 def fuse(model: SpikingModel, *, dense_separable: bool = False) -> SpikingModel:
@@ -17,7 +18,8 @@ def fuse(model: SpikingModel, *, dense_separable: bool = False) -> SpikingModel:
     No BatchNorm is left, RepConv is one dense k x k convolution, and neurons keep their module paths. The answers are
     those of `model.eval()`, exactly (computed in fp64, stored in the model's dtype). With `dense_separable` a
     depthwise convolution followed by a 1x1 one, without a neuron between them, becomes one dense convolution too,
-    which costs additions and makes the original Meta-SpikeFormer multiplication-free. The given model is untouched.
+    which costs additions and makes the original Meta-SpikeFormer multiplication-free. A neuron that normalises its
+    membrane becomes one with a threshold a channel, where it writes nothing back. The given model is untouched.
 
     *Raises*: ConfigError for a model that is fused already.
     """
@@ -38,5 +40,7 @@ def _replace(module: nn.Module, dense_separable: bool) -> None:
     for name, child in module.named_children():
         if isinstance(child, LinearChain):
             setattr(module, name, child.fused(dense_separable=dense_separable).eval())
+        elif isinstance(child, MPBNLIF) and not child.write_back:
+            setattr(module, name, child.fold().eval())
         else:
             _replace(child, dense_separable)
