@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from spikedrive.interop.nir import Mapping
     from spikedrive.neurons import Neuron
 
-CELL_SIZES = (4, 4)
-"""Inputs and features of the cells that are listed."""
+SIZE = 4
+"""What a neuron is given for every size that has no default: inputs, features, the longest delay."""
 
 COLUMNS = {
     "additions": "add", "multiplications": "mul", "compares": "cmp", "shifts": "shift", "selections": "select",
@@ -48,7 +48,7 @@ class Card:
     """What is known of a neuron with its default arguments.
 
     `cost` is that of one element at one step; `domain` None stands for real numbers, `refuses_streaming` for the
-    reason, None where it streams. A `cell` takes its sizes, and its cost is the mean over its features.
+    reason, None where it streams. A `cell` holds the weights of a layer, and its cost is the mean over its features.
     """
 
     name: str
@@ -73,14 +73,22 @@ def every_name(pattern: str = "*") -> list[str]:
 
 
 def example(name: str) -> Neuron:
-    """The neuron with its default arguments, a cell with `CELL_SIZES`; the same at every call."""
+    """The neuron with its default arguments, and `SIZE` where it has none; the same at every call."""
     import torch
 
     from spikedrive.neurons import get_cell, get_neuron, list_cells
 
+    cls = get_cell(name) if name in list_cells() else get_neuron(name)
+    parameters = inspect.signature(cls).parameters.values()
+    sizes = {p.name: SIZE for p in parameters if p.default is p.empty}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return get_cell(name)(*CELL_SIZES) if name in list_cells() else get_neuron(name)()
+        return cls(**sizes)
+
+
+def inputs_of(neuron: Neuron) -> int:
+    """The last axis that it takes: a cell's number of inputs, 1 for what takes any."""
+    return int(getattr(neuron, "inputs", 1))
 
 
 def card(name: str) -> Card:
@@ -96,12 +104,12 @@ def card(name: str) -> Card:
         signature=_signature(type(neuron)),
         docstring=inspect.cleandoc(type(neuron).__doc__ or ""),
         domain=None if domain is None else str(domain),
-        states=_states(neuron, CELL_SIZES[0] if cell else 1),
+        states=_states(neuron),
         learned=tuple(path for path, p in neuron.named_parameters() if p.requires_grad),
         refuses_streaming=neuron.refuses_streaming,
         silent_at_zero=neuron.silent_at_zero,
         cell=cell,
-        cost=neuron_cost(neuron, CELL_SIZES[:1] if cell else (1,)),
+        cost=neuron_cost(neuron, (inputs_of(neuron),)),
         nir=mapping(name, "real" if domain is None else domain.kind),
         source=str(Path(inspect.getfile(type(neuron))).relative_to(Path(spikedrive.__file__).parents[1])),
     )
@@ -114,11 +122,12 @@ def _signature(cls: type) -> str:
     return str(signature.replace(parameters=plain, return_annotation=signature.empty))
 
 
-def _states(neuron: Neuron, width: int) -> tuple[str, ...]:
+def _states(neuron: Neuron) -> tuple[str, ...]:
     """The names that the neuron's operation gives to what is carried from step to step."""
     import torch
     from torch.utils import _pytree as pytree
 
+    from spikedrive.auditing.neuron_cost import LONG
     from spikedrive.ops.domains import NEURON_OPS, bind
 
     found: dict[int, str] = {}
@@ -130,12 +139,12 @@ def _states(neuron: Neuron, width: int) -> tuple[str, ...]:
                 found.update({id(value): key for key, value in bind(op, args, kwargs or {}).items()})
             return func(*args, **(kwargs or {}))
 
-    x = torch.zeros(getattr(neuron, "steps", None) or 1, 1, width)
+    x = torch.zeros(getattr(neuron, "steps", None) or LONG, 1, inputs_of(neuron))
     state = neuron.rest(x)
     with torch.no_grad(), Names():
         neuron.scan(x, state)
     leaves = [leaf for leaf in pytree.tree_leaves(state) if isinstance(leaf, torch.Tensor)]
-    return tuple(found.get(id(leaf), f"state {i}") for i, leaf in enumerate(leaves, 1))
+    return tuple(found.get(id(leaf), "state") for leaf in leaves)
 
 
 def _plain(one: Card) -> dict[str, Any]:

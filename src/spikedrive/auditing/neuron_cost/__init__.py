@@ -16,6 +16,10 @@ STEPS = 4
 """The length on which a neuron without a length of its own is counted where it needs the whole."""
 
 
+LONG = 64
+"""Steps from which any neuron starts, one with a delay too."""
+
+
 @dataclass(frozen=True)
 class NeuronCost:
     """The operations of one neuron at one step.
@@ -43,7 +47,7 @@ class NeuronCost:
 def neuron_cost(neuron: Neuron, features: tuple[int, ...] = (1,)) -> NeuronCost:
     """What one element of `neuron` costs at one step.
 
-    `features` are the axes after (T, B) of a neuron that is bound to a size; the cost is the mean over them.
+    `features` are the axes after (T, B) of its input; the cost is the mean over all that it emits.
     A neuron that streams is counted on one step from any state; one that is bound to T steps, or needs all of them
     at once, on the whole, divided by T.
     *Raises*: AuditError for an operation that the audit has no rule for.
@@ -57,12 +61,13 @@ def neuron_cost(neuron: Neuron, features: tuple[int, ...] = (1,)) -> NeuronCost:
     neuron = neuron.eval()
     steps = getattr(neuron, "steps", None) or (STEPS if neuron.refuses_streaming else 1)
     x = torch.zeros(steps, 1, *features)
-    proof = propagate(equation_graph(neuron, x, neuron.rest(x)))
+    start = neuron.rest(x.new_zeros(max(steps, LONG), 1, *features))
+    proof = propagate(equation_graph(neuron, x, start))
     for name in proof.graph.outputs[1:]:
         # what is still to be multiplied in a state is so before the next step
         step = Step(proof.graph, proof.graph[name], proof.values, proof.ledger)
         materialise(step, proof.value(name), name)
-    elements = steps * torch.Size(features).numel()
+    elements = proof.value(proof.graph.outputs[0]).count
     return NeuronCost(**{key: count / elements for key, count in _counts(proof).items()})
 
 

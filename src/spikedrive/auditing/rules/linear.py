@@ -141,7 +141,8 @@ def accumulator_bits(weight: Tensor, low: int, high: int) -> int:
     *Equation*: q = round(127 w / max |w|) per output channel; the sum is at most sum max(q low, q high, 0).
     """
     rows = weight.detach().flatten(1).cpu()
-    peak = rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    # 127 / peak must stay finite where a row is zero
+    peak = rows.abs().amax(1, keepdim=True).clamp(min=2**WEIGHT_BITS * torch.finfo(rows.dtype).tiny)
     q = (rows * ((2 ** (WEIGHT_BITS - 1) - 1) / peak)).round()
     plus = q.clamp(min=0).sum(1, dtype=torch.float64)
     minus = plus - q.sum(1, dtype=torch.float64)
