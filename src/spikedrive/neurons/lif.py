@@ -69,12 +69,12 @@ class LIF(Neuron):
         """Binary."""
         return Binary()
 
-    def rest(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "B *S"]:
-        """The membrane at its reset value."""
-        return torch.full_like(x[0], self.reset_value)
+    def rest(self, x: Float[Tensor, "T B *S"]) -> None:
+        """None, which stands for a membrane at its reset value."""
+        return
 
     def scan(
-        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"]
+        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
     ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
         """Spikes and the last membrane."""
         return lif_scan(
@@ -130,12 +130,12 @@ class IF(Neuron):
         """Binary."""
         return Binary()
 
-    def rest(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "B *S"]:
-        """The membrane at its reset value."""
-        return torch.full_like(x[0], self.reset_value)
+    def rest(self, x: Float[Tensor, "T B *S"]) -> None:
+        """None, which stands for a membrane at its reset value."""
+        return
 
     def scan(
-        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"]
+        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
     ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
         """Spikes and the last membrane."""
         return lif_scan(
@@ -187,12 +187,12 @@ class PLIF(Neuron):
         """Binary."""
         return Binary()
 
-    def rest(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "B *S"]:
-        """The membrane at its reset value."""
-        return torch.full_like(x[0], self.reset_value)
+    def rest(self, x: Float[Tensor, "T B *S"]) -> None:
+        """None, which stands for a membrane at its reset value."""
+        return
 
     def scan(
-        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"]
+        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
     ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
         """Spikes and the last membrane."""
         return lif_scan(

@@ -102,7 +102,9 @@ def _decay(walk: Walk, node: Node, decay: Any) -> tuple[int, bool]:
 
 
 def _check_rest(walk: Walk, node: Node, state: Any, rest: float) -> None:
-    """The first membrane is the neuron's rest, not a carried state."""
+    """The first membrane is the neuron's rest, as without a state, not a carried one."""
+    if state is None:
+        return
     start = walk.graph[state.name] if isinstance(state, Ref) else None
     value = _RESTS.get(start.op, math.nan) if start is not None else math.nan
     if start is not None and value is None:

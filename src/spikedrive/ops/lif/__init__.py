@@ -89,43 +89,50 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
         outputs[2], x if o.learned else None, v if o.learned or o.delayed_reset else None,
         o.decay if o.learned else None,
     )  # fmt: skip
-    ctx.options, ctx.has_state = options[1 if o.learned else 0 :], v is not None
+    ctx.options = options[1 if o.learned else 0 :]
     ctx.shape, ctx.strides = outputs[0].shape, outputs[0].stride()
 
 
 def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _grad_saved: None) -> Any:
     saved, x, v, decay = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[1]
     if grad_spikes is None:
         grad_spikes = saved.new_zeros(ctx.shape, dtype=grad_last.dtype)
     if decay is None:
-        found = _pull_back(grad_spikes, grad_last, saved, None, v, ctx.strides, *ctx.options)
+        found = _pull_back(grad_spikes, grad_last, saved, None, v, ctx.strides, wanted, *ctx.options)
     else:
-        found = _pull_back_learned(grad_spikes, grad_last, saved, x, v, ctx.strides, decay, *ctx.options)
+        found = _pull_back_learned(
+            grad_spikes, grad_last, saved, x, v, ctx.strides, wanted, decay, *ctx.options
+        )
     grad_x, grad_v, grad_decay = found
-    return grad_x, grad_v if ctx.has_state else None, None if decay is None else grad_decay, *([None] * 11)
+    return grad_x, grad_v if wanted else None, None if decay is None else grad_decay, *([None] * 11)
 
 
 def _pullback(
     grad_spikes: Tensor, grad_last: Tensor | None, saved: Tensor, x: Tensor | None, v: Tensor | None,
-    strides: Sequence[int], *options: Any,
+    strides: Sequence[int], grad_v_wanted: bool, *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    o = Options(*options)
-    grad_spikes = layout.like(grad_spikes, tuple(strides))
+    o = Options(*options)._replace(grad_v_wanted=grad_v_wanted)
+    strides = tuple(strides)
+    grad_spikes = layout.like(grad_spikes, strides)
     module = _implementation(grad_spikes, o)
     grad_x, grad_v, grad_decay = module.backward(grad_spikes, grad_last, saved, x, v, o)
-    return layout.like(grad_x, tuple(strides)), layout.like(grad_v, tuple(strides)[1:]), grad_decay
+    grad_v = layout.like(grad_v, strides[1:]) if grad_v_wanted else grad_x.new_empty(0)
+    return layout.like(grad_x, strides), grad_v, grad_decay
 
 
-def _fake_pullback(grad_spikes, _grad_last, _saved, _x, _v, strides, *_options):
+def _fake_pullback(
+    grad_spikes: Tensor, _grad_last: Any, _saved: Any, _x: Any, _v: Any, strides: Sequence[int],
+    grad_v_wanted: bool, *_options: Any,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     shape = grad_spikes.shape
-    return (
-        grad_spikes.new_empty_strided(shape, strides),
-        grad_spikes.new_empty_strided(shape[1:], strides[1:]),
-        grad_spikes.new_empty(()),
-    )
+    grad_v = grad_spikes.new_empty_strided(shape[1:], strides[1:]) if grad_v_wanted else grad_spikes.new_empty(0)
+    return grad_spikes.new_empty_strided(shape, strides), grad_v, grad_spikes.new_empty(())
 
 
-_GRADIENTS = "Tensor grad_spikes, Tensor? grad_last, Tensor saved, Tensor? x, Tensor? v, SymInt[] strides"
+_GRADIENTS = (
+    "Tensor grad_spikes, Tensor? grad_last, Tensor saved, Tensor? x, Tensor? v, SymInt[] strides, bool grad_v_wanted"
+)
 
 for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):
     node.define(

@@ -13,7 +13,10 @@ SCHEMA = (
 
 
 class Options(NamedTuple):
-    """The numbers of one scan; `save` keeps what the backward pass needs, `compact` in fewer bits."""
+    """The numbers of one scan; `save` keeps what the backward pass needs, `compact` in fewer bits.
+
+    `grad_v_wanted` is said in the backward pass only.
+    """
 
     decay: float | Tensor
     threshold: float
@@ -27,6 +30,7 @@ class Options(NamedTuple):
     save: bool
     compact: bool = True
     delayed_reset: bool = False
+    grad_v_wanted: bool = True
 
     @property
     def learned(self) -> bool:

@@ -25,7 +25,7 @@ const std::vector<Isa>& isas() {
     std::vector<Isa> list{{"scalar", scalar_kernels()}};
 #ifdef SPIKEDRIVE_X86
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) list.push_back({"avx2", avx2_kernels()});
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) list.push_back({"avx2", avx2_kernels()});
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
       list.push_back({"avx512", avx512_kernels()});

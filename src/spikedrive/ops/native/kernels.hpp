@@ -9,7 +9,7 @@ enum class Type { f32, bf16, f64 };
 
 // what the forward pass keeps for the backward pass:
 //   bits  two bits an element, the spike and whether the surrogate's window holds h
-//   half  bfloat16 of h - threshold, its sign bit clear where the spike is 1
+//   half  the surrogate's slope in float16, its sign bit clear where the spike is 1
 //   full  h itself, float for f32 and bf16 input, double for f64
 enum class Save { none, bits, half, full };
 

@@ -56,10 +56,24 @@ inline __attribute__((always_inline)) void charge_fire_reset(
       V::store_bits(static_cast<uint8_t*>(saved), i, fired);
       V::store_bits(window, i, two.holds(V::sub(h, threshold)));
     }
-    if constexpr (save == Save::half)
-      V::store(static_cast<Bf16*>(saved) + i, V::with_sign(V::sub(h, threshold), fired));
+    // the sign bit of u says that no spike fired, whatever the threshold includes
+    if constexpr (save == Save::half) V::store(static_cast<Real*>(saved) + i, V::with_sign(V::sub(h, threshold), fired));
     if constexpr (save == Save::full) V::store(static_cast<Real*>(saved) + i, h);
   }
+}
+
+// The slopes of a row of u, as float16 under the sign bit of u.
+template <class V>
+void save_slopes(const Leaky& p, const typename V::Real* u, F16* saved, int64_t count) {
+  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
+      for (int64_t i = from; i < to; i += W::width) {
+        const auto at = W::load(u + i);
+        W::store(saved + i, W::with_sign(slope(at), W::positive(at)));
+      }
+    });
+  });
 }
 
 template <class R, class In>
@@ -80,7 +94,7 @@ void leaky_forward_as(const LeakyForward& p) {
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
   for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
-    alignas(64) Real v[tile_size], c[tile_size];
+    alignas(64) Real v[tile_size], c[tile_size], u[save == Save::half ? tile_size : 1];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
     if (p.synapse) fill_from(c, p.c ? static_cast<const In*>(p.c) + first : nullptr, 0.0, count);
     for (int64_t t = 0; t < p.steps; ++t) {
@@ -91,11 +105,12 @@ void leaky_forward_as(const LeakyForward& p) {
         saved = static_cast<uint8_t*>(p.saved) + bit_row(p.size, t, 0) + first / 8;
         window = static_cast<uint8_t*>(p.saved) + bit_row(p.size, t, 1) + first / 8;
       }
-      if constexpr (save == Save::half) saved = static_cast<Bf16*>(p.saved) + at;
+      if constexpr (save == Save::half) saved = u;
       if constexpr (save == Save::full) saved = static_cast<Real*>(p.saved) + at;
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
         charge_fire_reset<In, save>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window);
       });
+      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(p.saved) + at, count);
     }
     write_to(p.last_v ? static_cast<In*>(p.last_v) + first : nullptr, v, count);
     write_to(p.last_c ? static_cast<In*>(p.last_c) + first : nullptr, c, count);
@@ -122,7 +137,7 @@ template <class R>
 struct Step {
   R* slope;
   uint8_t* fired;
-  R* h;
+  const R* h;
 };
 
 template <class V>
@@ -138,20 +153,28 @@ void read_bits(const LeakyBackward& p, int64_t t, int64_t first, int64_t count, 
   });
 }
 
-// from bfloat16 of h - threshold, or from h itself
-template <class V, class Stored>
-void read_membrane(const LeakyBackward& p, const Stored* stored, int64_t count, const Step<typename V::Real>& step) {
-  constexpr bool half = sizeof(Stored) == sizeof(Bf16);
+template <class V>
+void read_slopes(const F16* saved, int64_t count, const Step<typename V::Real>& step) {
+  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    for (int64_t i = from; i < to; i += W::width) {
+      const auto read = W::load(saved + i);
+      W::store(step.slope + i, W::abs(read));
+      W::store_bits(step.fired, i, W::positive(read));
+    }
+  });
+}
+
+template <class V>
+void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V::Real>& step) {
   in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
     using W = decltype(lanes);
     with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
       const auto threshold = W::set(p.threshold);
       for (int64_t i = from; i < to; i += W::width) {
-        const auto read = W::load(stored + i);
-        const auto u = half ? read : W::sub(read, threshold);
-        W::store(step.slope + i, slope(u));
-        W::store_bits(step.fired, i, half ? W::positive(u) : fires<W>(read, p.threshold, p.strict));
-        if (half && step.h) W::store(step.h + i, W::add(u, threshold));
+        const auto h = W::load(step.h + i);
+        W::store(step.slope + i, slope(W::sub(h, threshold)));
+        W::store_bits(step.fired, i, fires<W>(h, p.threshold, p.strict));
       }
     });
   });
@@ -252,14 +275,10 @@ void leaky_backward_of(LeakyBackward& p) {
       if (p.save == Save::bits) {
         if constexpr (sizeof(Real) == sizeof(float)) read_bits<V>(p, t, first, count, step);
       } else if (p.save == Save::half) {
-        if constexpr (sizeof(Real) == sizeof(float)) {
-          if (p.hard && !p.detached) step.h = spare;
-          read_membrane<V>(p, static_cast<const Bf16*>(p.saved) + at, count, step);
-        }
+        if constexpr (sizeof(Real) == sizeof(float)) read_slopes<V>(static_cast<const F16*>(p.saved) + at, count, step);
       } else {
-        Real* h = replays ? membranes.data + t * tile : const_cast<Real*>(static_cast<const Real*>(p.saved)) + at;
-        read_membrane<V>(p, static_cast<const Real*>(h), count, step);
-        step.h = h;
+        step.h = replays ? membranes.data + t * tile : static_cast<const Real*>(p.saved) + at;
+        read_membrane<V>(p, count, step);
       }
       Real* grad_h = p.learned ? spare : nullptr;
       const In* grad_spikes = p.grad_spikes ? static_cast<const In*>(p.grad_spikes) + at : nullptr;

@@ -1,4 +1,4 @@
-// Eight floats at a time: AVX2.
+// Eight floats at a time: AVX2 and F16C.
 #pragma once
 
 #include <immintrin.h>
@@ -31,6 +31,12 @@ struct Avx2Lanes {
     const __m256i rounded = _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), quiet, nan);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x08);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  }
+  static Float load(const F16* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static void store(F16* p, Float x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
 
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }

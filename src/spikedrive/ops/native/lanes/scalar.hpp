@@ -31,6 +31,52 @@ inline Bf16 narrow(float x) {
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
+// a float16 in memory: one bit of sign, five of exponent, ten of fraction
+struct F16 {
+  uint16_t bits;
+};
+
+inline float widen(F16 x) {
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16, rest = x.bits & 0x7fffu;
+  uint32_t bits;
+  if (rest >= 0x7c00u) {
+    bits = (rest << 13) + ((255u - 31u) << 23);  // infinity or NaN
+  } else if (rest >= 0x400u) {
+    bits = (rest << 13) + ((127u - 15u) << 23);
+  } else {
+    const float small = static_cast<float>(rest) * 0x1p-24f;
+    std::memcpy(&bits, &small, sizeof bits);
+  }
+  bits |= sign;
+  float y;
+  std::memcpy(&y, &bits, sizeof y);
+  return y;
+}
+
+// round to nearest, ties to even, as the processors' own instruction does
+inline F16 narrow_to_f16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  bits &= 0x7fffffffu;
+  uint32_t half;
+  if (bits > 0x7f800000u) {
+    half = 0x7e00u | ((bits >> 13) & 0x3ffu);
+  } else if (bits >= 0x477ff000u) {
+    half = 0x7c00u;  // 65520 and beyond
+  } else if (bits >= 0x38800000u) {
+    half = (bits - 0x38000000u + 0xfffu + ((bits >> 13) & 1u)) >> 13;
+  } else {
+    // adding the number whose last bit counts 2^-24 rounds
+    float size;
+    std::memcpy(&size, &bits, sizeof size);
+    size += 0.5f;
+    std::memcpy(&half, &size, sizeof half);
+    half -= 0x3f000000u;
+  }
+  return {static_cast<uint16_t>(sign | half)};
+}
+
 template <class R>
 struct ScalarLanes {
   using Real = R;
@@ -43,6 +89,8 @@ struct ScalarLanes {
   static void store(R* p, Float x) { *p = x; }
   static Float load(const Bf16* p) { return static_cast<R>(widen(*p)); }
   static void store(Bf16* p, Float x) { *p = narrow(static_cast<float>(x)); }
+  static Float load(const F16* p) { return static_cast<R>(widen(*p)); }
+  static void store(F16* p, Float x) { *p = narrow_to_f16(static_cast<float>(x)); }
 
   static Float add(Float a, Float b) { return a + b; }
   static Float sub(Float a, Float b) { return a - b; }
