@@ -88,7 +88,7 @@ def _stepped(proof: Proof, node: Node, value: Any) -> Any:
     if steps > 1 and node.name in proof.ledger:
         proof.ledger[node.name].dense_macs /= steps
     if isinstance(value, tuple):
-        return tuple(replace(v, steps=steps) for v in value)
+        return tuple(replace(v, steps=max(steps, v.steps)) for v in value)
     made = value.repeats // max((v.repeats for v in read), default=1)
     # a readout takes the steps away: what had them along its first axis has them no longer
     ended = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from spikedrive.auditing.folding import Step
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import constant
-from spikedrive.auditing.value import Value, of_constant, unbounded
+from spikedrive.auditing.value import Value, of_constant, of_real, unbounded
 
 
 def _filled(step: Step, value: float) -> Value:
@@ -43,3 +45,20 @@ def counting(step: Step) -> Value:
     """Equally spaced numbers."""
     start, by = float(step.get("start", 0) or 0), float(step.get("step", 1) or 1)
     return of_constant(start + by * torch.arange(step.count, dtype=torch.float64), step.shape)
+
+
+@rule("spikedrive.noise.default")
+def noise(step: Step) -> tuple[Value, Value]:
+    """Random numbers: drawn, not computed. Normal ones belong to the input that they are added to."""
+    steps, rank = int(step["steps"]), len(step.shape)
+    if step["deviation"] > 0:
+        drawn = unbounded(step.shape, base="image")
+    else:
+        drawn = of_real(step.shape, constant(0, rank), constant(1, rank))
+    return replace(drawn, steps=steps), unbounded(step.node.shapes[1])
+
+
+@rule("aten.randint.low", "aten.randint.default")
+def drawn_integer(step: Step) -> Value:
+    """A number that is drawn anew at every call, as the seed of an encoder is."""
+    return unbounded(step.shape)
