@@ -80,8 +80,7 @@ def race(job: dict[str, Any]) -> dict[str, dict[str, float]]:
 def peak(job: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The most memory that forward and backward hold beyond input and incoming gradient, in sizes of the input.
 
-    The kernel's own high-water mark of this process (VmHWM, reset before the pass) less what it held before;
-    the driver has malloc return every large block at once, so that nothing kept from the warm-up hides a need.
+    The kernel's own high-water mark of this process (VmHWM, reset before the pass) less what it held before.
     """
     (name,) = job["contenders"]
     x, grad = _input(job)
