@@ -73,9 +73,8 @@ class EIF(FiringNeuron):
         )  # fmt: skip
         check_number("EIF", "tau", tau, above=1)
         check_number("EIF", "delta", delta, above=0)
-        self.tau, self.delta, self.v_rest, self.v_onset = (
-            float(tau), float(delta), float(v_rest), float(v_onset),
-        )  # fmt: skip
+        self.tau, self.delta = float(tau), float(delta)
+        self.v_rest, self.v_onset = float(v_rest), float(v_onset)
 
     @property
     def silent_at_zero(self) -> bool:  # type: ignore[override]

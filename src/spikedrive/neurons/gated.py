@@ -61,10 +61,10 @@ class GLIF(Neuron):
     *Shapes*: x (T, B, ...) -> (T, B, ...), with channels (T, B, C, ...); all of `steps` steps, in chunks or whole.
     *Units*: membrane in threshold units of x.
     *Multiplies*: k, the weight of the input and k gamma, three a step, unless they are powers of two.
-    *Raises*: ConfigError for steps or channels below 1 and for a leak or threshold outside 0..1; ShapeError beyond
-    `steps` and for another number of channels.
+    *Raises*: ConfigError for steps or channels below 1 and for a leak, threshold or conductance outside 0..1;
+    ShapeError beyond `steps` and for another number of channels.
     *Source*: SpikingJelly GatedLIFNode (arXiv 2210.13768), whose names are tau (leak), v_threshold, linear_decay,
-    v_subreset (reset_amount) and conduct; there the channels are always separate and a spike's shape fixed.
+    v_subreset (reset_amount) and conduct; there x is (T, B, C, H, W) and the channels are always separate.
 
     >>> GLIF(steps=3)(torch.full((3, 1, 1), 1.5)).shape
     torch.Size([3, 1, 1])
