@@ -127,7 +127,7 @@ def _states(neuron: Neuron) -> tuple[str, ...]:
     import torch
     from torch.utils import _pytree as pytree
 
-    from spikedrive.auditing.neuron_cost import LONG
+    from spikedrive.auditing.neuron_cost import some_state
     from spikedrive.ops.domains import NEURON_OPS, bind
 
     found: dict[int, str] = {}
@@ -139,8 +139,8 @@ def _states(neuron: Neuron) -> tuple[str, ...]:
                 found.update({id(value): key for key, value in bind(op, args, kwargs or {}).items()})
             return func(*args, **(kwargs or {}))
 
-    x = torch.zeros(getattr(neuron, "steps", None) or LONG, 1, inputs_of(neuron))
-    state = neuron.rest(x)
+    x = torch.zeros(getattr(neuron, "steps", None) or 1, 1, inputs_of(neuron))
+    state = some_state(neuron, (inputs_of(neuron),))
     with torch.no_grad(), Names():
         neuron.scan(x, state)
     leaves = [leaf for leaf in pytree.tree_leaves(state) if isinstance(leaf, torch.Tensor)]

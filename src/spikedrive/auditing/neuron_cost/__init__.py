@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from spikedrive.auditing.bounds import Proof, propagate
 from spikedrive.auditing.folding import Step, materialise
 from spikedrive.auditing.neuron_cost.equation import SYNAPSE, equation_graph
 from spikedrive.auditing.trace import Node
 from spikedrive.neurons import Neuron
+from spikedrive.ops.domain import Binary, Domain
 
 STEPS = 4
 """The length on which a neuron without a length of its own is counted where it needs the whole."""
 
 
 LONG = 64
-"""Steps from which any neuron starts, one with a delay too."""
+"""Steps that any neuron takes for a whole sequence, one with a delay too."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,36 @@ def neuron_cost(neuron: Neuron, features: tuple[int, ...] = (1,)) -> NeuronCost:
     neuron = neuron.eval()
     steps = getattr(neuron, "steps", None) or (STEPS if neuron.refuses_streaming else 1)
     x = torch.zeros(steps, 1, *features)
-    start = neuron.rest(x.new_zeros(max(steps, LONG), 1, *features))
-    proof = propagate(equation_graph(neuron, x, start))
+    graph = equation_graph(neuron, x, some_state(neuron, features))
+    proof = propagate(graph, [None, *_carried_spikes(neuron, features)])
     for name in proof.graph.outputs[1:]:
         # what is still to be multiplied in a state is so before the next step
         step = Step(proof.graph, proof.graph[name], proof.values, proof.ledger)
         materialise(step, proof.value(name), name)
     elements = proof.value(proof.graph.outputs[0]).count
     return NeuronCost(**{key: count / elements for key, count in _counts(proof).items()})
+
+
+def some_state(neuron: Neuron, features: tuple[int, ...] = (1,)) -> Any:
+    """What `neuron` carries from step to step: after some noise, or at rest where its steps are numbered."""
+    steps = getattr(neuron, "steps", None)
+    x = torch.zeros(steps or LONG, 1, *features)
+    return neuron.rest(x) if steps or neuron.refuses_streaming else _after_noise(neuron, x.shape)
+
+
+def _carried_spikes(neuron: Neuron, features: tuple[int, ...]) -> list[Domain | None]:
+    """For each tensor of the state the domain of spikes, where it holds nothing else."""
+    if neuron.refuses_streaming:
+        return []
+    state = _after_noise(neuron, torch.Size((getattr(neuron, "steps", None) or LONG, 16, *features)))
+    held = [leaf for leaf in pytree.tree_leaves(state) if isinstance(leaf, Tensor)]
+    return [Binary() if set(leaf.flatten().tolist()) == {0.0, 1.0} else None for leaf in held]
+
+
+@torch.no_grad()
+def _after_noise(neuron: Neuron, shape: torch.Size) -> Any:
+    x = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return neuron.scan(x, neuron.rest(x))[1]
 
 
 def _counts(proof: Proof) -> dict[str, float]:
