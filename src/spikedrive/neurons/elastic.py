@@ -43,7 +43,7 @@ class ElasticBiSpike(Neuron):
     *Source*: SpikeLM (arXiv 2406.03287) as its code has it; the paper writes a hard reset. The original sets
     its amplitudes during its first call; here `calibrate` does.
 
-    >>> ElasticBiSpike(amplitude=2.0)(torch.tensor([1.0, -1.5, 9.0]).view(3, 1, 1)).flatten().tolist()
+    >>> ElasticBiSpike(amplitude=2.0)(torch.tensor([1.0, -2.5, 9.0]).view(3, 1, 1)).flatten().tolist()
     [0.0, -2.0, 2.0]
     """
 

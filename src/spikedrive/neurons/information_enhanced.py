@@ -18,6 +18,7 @@ def information_enhanced(levels: int = 4, *, attention: bool = False) -> ILIF:
     *Raises*: ConfigError for levels below 1.
     *Source*: QSD-Transformer (ICLR 2025), `Multispike` and `Multispike_att` of its code for D = 4.
 
+    >>> import torch
     >>> information_enhanced()(torch.tensor([0.1, 0.3, 0.9]).view(1, 1, 3)).flatten().tolist()
     [0.0, 0.25, 1.0]
     """
