@@ -49,6 +49,7 @@ VARIANTS = {
     "reset value": {"reset_value": -0.3},
     "strict": {"strict": True},
     "attached": {"detach_reset": False},
+    "no gradient of v": {"grad_v_wanted": False},
     "attached soft": {"detach_reset": False, "hard_reset": False},
     "full": {"compact": False},
     "bits": RECTANGLE,
@@ -82,9 +83,12 @@ def test_the_leaky_scan_equals_its_reference(changes, dtype) -> None:
         grad = torch.randn_like(x)
         found = lif_triton.backward(grad, grad_last, saved, x, v, o)
         wanted = lif_reference.backward(grad, grad_last, charged, x, v, o)
-        bound = 2.5e-3 if saving(o, dtype) == HALF else 1e-5 if dtype == torch.float32 else 1e-12
-        for a, b in zip(found if o.learned else found[:2], wanted, strict=False):
-            assert distance(a, b) < bound
+        bound = 5e-4 if saving(o, dtype) == HALF else 1e-5 if dtype == torch.float32 else 1e-12
+        assert distance(found[0], wanted[0]) < bound
+        if o.grad_v_wanted:
+            assert distance(found[1], wanted[1]) < bound
+        if o.learned:
+            assert distance(found[2], wanted[2]) < bound
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -181,7 +185,7 @@ def test_a_neuron_runs_on_them_forward_and_backward(make, monkeypatch) -> None:
         results.append((y, *torch.autograd.grad((y * weight).sum() + (last * weight[0]).sum(), inputs)))
     assert torch.equal(results[0][0], results[1][0])
     for a, b in zip(results[0][1:], results[1][1:], strict=True):
-        assert distance(a, b) < 3e-3
+        assert distance(a, b) < 5e-4
 
 
 def test_a_cpu_has_them_in_the_interpreter_only(monkeypatch) -> None:

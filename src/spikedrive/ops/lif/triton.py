@@ -45,9 +45,15 @@ def backward(
 
 
 def run(
-    x: Tensor, v: Tensor | None, c: Tensor | None, o: Options, mode: int, saved: Tensor, synapse: float = 0.0
+    x: Tensor,
+    v: Tensor | None,
+    c: Tensor | None,
+    o: Options,
+    mode: int,
+    saved: Tensor,
+    synapse: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes, last membrane and last synaptic current (empty without c), which decays by `synapse` a step.
+    """Spikes, last membrane and last synaptic current (empty without `synapse`, its decay a step).
 
     Fills `saved` as `mode` says. The steps of x are dense.
     """
@@ -55,7 +61,7 @@ def run(
     v = None if v is None else layout.like(v, strides)
     c = None if c is None else layout.like(c, strides)
     spikes, last = torch.empty_like(x), x.new_empty_strided(x.shape[1:], strides)
-    last_c = x.new_empty(0) if c is None else torch.empty_like(last)
+    last_c = x.new_empty(0) if synapse is None else torch.empty_like(last)
     steps = x.shape[0]
     launch(
         leaky.forward, x.numel() // steps, x, v, c, _pointer(o), spikes, last, last_c, _words(saved, mode), steps,
@@ -82,22 +88,22 @@ def run_back(
     grad_last_c = None if grad_last_c is None else layout.like(grad_last_c, strides)
     v = None if v is None else layout.like(v, strides)
     grad_x = torch.empty_like(grad_spikes)
-    grad_v = grad_spikes.new_empty_strided(grad_spikes.shape[1:], strides)
-    grad_c = None if synapse is None else torch.empty_like(grad_v)
+    grad_v = grad_spikes.new_empty_strided(grad_spikes.shape[1:], strides) if o.grad_v_wanted else None
+    grad_c = None if synapse is None else grad_spikes.new_empty_strided(grad_spikes.shape[1:], strides)
     # a sum a program, added up afterwards: the same total every time
     sums = saved.new_zeros(blocks(size)) if o.learned else None
     row = 2 * ((size + 7) // 8) if mode == BITS else size
     launch(
         leaky.backward, size, grad_spikes, grad_last, grad_last_c, _words(saved, mode), x if o.learned else None, v,
         _pointer(o), grad_x, grad_v, grad_c, sums, steps, (steps - 1) * size, (steps - 1) * row,
-        constants=_constants(o, grad_spikes.dtype, mode, synapse or 0.0) | {"DETACH": o.detach_reset},
+        constants=_constants(o, grad_spikes.dtype, mode, synapse) | {"DETACH": o.detach_reset},
     )  # fmt: skip
     none = grad_spikes.new_empty(0)
-    total = none if sums is None else sums.sum()
-    return grad_x, grad_v, none if grad_c is None else grad_c, total
+    total = grad_spikes.new_zeros(()) if sums is None else sums.sum()
+    return grad_x, none if grad_v is None else grad_v, none if grad_c is None else grad_c, total
 
 
-def _constants(o: Options, dtype: torch.dtype, mode: int, synapse: float) -> dict[str, Any]:
+def _constants(o: Options, dtype: torch.dtype, mode: int, synapse: float | None) -> dict[str, Any]:
     high, low = LEVELS[o.surrogate](o.alpha) if o.surrogate in LEVELS else (1.0, 0.0)
     return {
         "DECAY": None if o.learned else o.decay, "DECAY_INPUT": o.decay_input, "THRESHOLD": o.threshold,

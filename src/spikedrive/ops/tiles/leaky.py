@@ -65,7 +65,7 @@ def forward(x, v, c, decay, spikes, last_v, last_c, saved, steps, size,
             REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """Spikes, last membrane, last synaptic current and what SAVE asks for.
 
-    `v` None: from the reset value; `c` None: no synapse.
+    `v` None: from the reset value; `c` None: from 0; SYNAPSE None: no synaptic current.
     """
     first = tl.program_id(0).to(tl.int64) * BLOCK
     at = first + tl.arange(0, BLOCK)
@@ -74,7 +74,7 @@ def forward(x, v, c, decay, spikes, last_v, last_c, saved, steps, size,
     gain = _gain(kept, DECAY_INPUT, REAL)
     offset = (1 - kept) * RESET
     membrane = _start(v, at, inside, RESET, REAL, BLOCK)
-    current = membrane
+    current = tl.zeros((BLOCK,), REAL)
     if c is not None:
         current = tl.load(c + at, mask=inside, other=0).to(REAL)
     for _ in range(steps):
@@ -86,7 +86,7 @@ def forward(x, v, c, decay, spikes, last_v, last_c, saved, steps, size,
                 membrane = _after(membrane, due, THRESHOLD, HARD, RESET)
             else:
                 owed = due.to(REAL) * THRESHOLD
-        if c is not None:
+        if SYNAPSE is not None:
             current = SYNAPSE * current + given
             given = current
         else:
@@ -104,7 +104,7 @@ def forward(x, v, c, decay, spikes, last_v, last_c, saved, steps, size,
             store_bits(saved + row, first, size, window & inside, BLOCK)
             saved += 2 * row
         elif SAVE == HALF:
-            tl.store(saved + at, to_half(h - THRESHOLD, fired), mask=inside)
+            tl.store(saved + at, to_half(SLOPE(h - THRESHOLD, ALPHA), fired), mask=inside)
             saved += size
         elif SAVE == FULL:
             tl.store(saved + at, h, mask=inside)
@@ -116,7 +116,7 @@ def forward(x, v, c, decay, spikes, last_v, last_c, saved, steps, size,
         x += size
         spikes += size
     tl.store(last_v + at, membrane, mask=inside)
-    if c is not None:
+    if SYNAPSE is not None:
         tl.store(last_c + at, current, mask=inside)
 
 
@@ -127,7 +127,7 @@ def backward(grad_spikes, grad_last_v, grad_last_c, saved, x, v, decay, grad_x, 
              HARD: tl.constexpr, RESET: tl.constexpr, DELAYED: tl.constexpr, DETACH: tl.constexpr,
              SYNAPSE: tl.constexpr, SAVE: tl.constexpr, SLOPE: tl.constexpr, ALPHA: tl.constexpr,
              HIGH: tl.constexpr, LOW: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """Gradients of x, v, c and a learned decay, from the last step to the first.
+    """Gradients of x, v, c and a learned decay, from the last step to the first; None is not wanted.
 
     A gradient of the last state that is None counts as zero. `last` and `last_saved` are where the last step
     begins in grad_spikes and in saved. `grad_decay` gets one sum a program, to be added up by the caller; it is
@@ -161,9 +161,8 @@ def backward(grad_spikes, grad_last_v, grad_last_c, saved, x, v, decay, grad_x, 
             h = grad_s
             saved -= 2 * row
         elif SAVE == HALF:
-            u, fired = from_half(tl.load(saved + at, mask=inside, other=0))
-            slope = SLOPE(u, ALPHA)
-            h = u + THRESHOLD
+            slope, fired = from_half(tl.load(saved + at, mask=inside, other=0))
+            h = grad_s
             saved -= size
         else:
             h = tl.load(saved + at, mask=inside, other=0)
@@ -183,7 +182,7 @@ def backward(grad_spikes, grad_last_v, grad_last_c, saved, x, v, decay, grad_x, 
                 resets = fired & (count > 0)
             grad_h = tl.where(resets, tl.zeros((BLOCK,), REAL), grad_membrane)
         grad_h += grad_s * slope
-        if grad_c is not None:
+        if SYNAPSE is not None:
             grad_current += grad_h
             tl.store(grad_x + at, grad_current, mask=inside)
             grad_current *= SYNAPSE
@@ -209,10 +208,12 @@ def backward(grad_spikes, grad_last_v, grad_last_c, saved, x, v, decay, grad_x, 
         grad_membrane = grad_h * kept
         grad_spikes -= size
         grad_x -= size
-    if DELAYED and HARD:
-        start = _start(v, at, inside, RESET, REAL, BLOCK)
-        grad_membrane = tl.where(fires(start, THRESHOLD, STRICT), tl.zeros((BLOCK,), REAL), grad_membrane)
-    tl.store(grad_v + at, grad_membrane, mask=inside)
+    if grad_v is not None:
+        if DELAYED and HARD:
+            start = _start(v, at, inside, RESET, REAL, BLOCK)
+            due = fires(start, THRESHOLD, STRICT)
+            grad_membrane = tl.where(due, tl.zeros((BLOCK,), REAL), grad_membrane)
+        tl.store(grad_v + at, grad_membrane, mask=inside)
     if grad_c is not None:
         tl.store(grad_c + at, grad_current, mask=inside)
     if grad_decay is not None:

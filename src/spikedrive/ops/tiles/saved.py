@@ -1,8 +1,8 @@
 """What a forward kernel keeps for its backward kernel, written and read a block of elements at a time.
 
 Bits: plane after plane of ceil(N / 8) bytes, element i in bit i % 8 of byte i // 8.
-Half: the upper 16 bits of |h - threshold|, rounded to nearest even, under a sign bit that is clear where
-the neuron fired, so that the spike survives the rounding whatever the threshold includes.
+Half: the surrogate's slope, which is never negative, in float16, under a sign bit that is clear where the
+neuron fired. Full: the membrane h.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def load_bits(plane, at, inside):
 
 
 @triton.jit
-def to_half(u, fired):
-    """Float32 u as 16 bits."""
-    bits = tl.abs(u).to(tl.int32, bitcast=True)
-    upper = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return tl.where(fired, upper, upper | 0x8000).to(tl.int16)
+def to_half(slope, fired):
+    """A slope and whether the neuron fired as 16 bits."""
+    bits = slope.to(tl.float16).to(tl.int16, bitcast=True).to(tl.int32)
+    return tl.where(fired, bits, bits | 0x8000).to(tl.int16)
 
 
 @triton.jit
 def from_half(half):
-    """Float32 u, and whether the neuron fired."""
-    return (half.to(tl.int32) << 16).to(tl.float32, bitcast=True), half >= 0
+    """The slope in float32, and whether the neuron fired."""
+    slope = (half & 0x7FFF).to(tl.int16).to(tl.float16, bitcast=True)
+    return slope.to(tl.float32), half >= 0
