@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 WHOLE = "spikingjelly net compiled"
+NO_NORM = "spikedrive without BatchNorm"
 Step = Callable[[], object]
 
 
@@ -120,8 +121,10 @@ def _step(job: dict[str, Any], name: str) -> Step:
             scan(x).backward(grad)
 
         return forward_backward
-    plain = contenders.REFERENCE if name == WHOLE else name
+    plain = {WHOLE: contenders.REFERENCE, NO_NORM: contenders.OURS}.get(name, name)
     net, x = spiking_nets.build(job["kind"], lambda: contenders.CONTENDERS[plain](job["surrogate"]))
+    if name == NO_NORM:
+        spiking_nets.without_norm(net)
     labels = torch.arange(spiking_nets.BATCH) % spiking_nets.CLASSES
     optimizer = torch.optim.SGD(net.parameters(), 1e-3)
     run = torch.compile(net, dynamic=False) if name == WHOLE else net

@@ -102,3 +102,10 @@ def build(kind: str, neuron: MakeNeuron) -> tuple[nn.Module, Tensor]:
     net = SpikformerBlock(neuron)
     spikes = torch.rand(STEPS, BATCH, net.tokens, net.width) < 0.2
     return net, spikes.float()
+
+
+def without_norm(net: nn.Module) -> None:
+    """Replace every BatchNorm by nothing: what is left of a step is a bound on any fusion with it."""
+    for module in net.modules():
+        if hasattr(module, "bn"):
+            module.bn = nn.Identity()
