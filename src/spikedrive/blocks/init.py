@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from spikedrive.blocks.attention import SpikeAttention
 from spikedrive.blocks.conv import RepConv, SepConv
-from spikedrive.blocks.mlp import MLP
+from spikedrive.blocks.mixers import MLP, SpikeAttention
 
 
 def spread_over_levels(model: nn.Module, *, gain: float = 2.0, shift: float = 1.0) -> None:
