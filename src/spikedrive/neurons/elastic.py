@@ -130,7 +130,8 @@ class _Fire(torch.autograd.Function):
     def forward(ctx: Any, m: Tensor, a: Tensor, signs_only: bool) -> Tensor:
         ctx.save_for_backward(m, a)
         ctx.signs_only = signs_only
-        return _spikes(m, a, signs_only)
+        up, down = _signs(m, a, signs_only)
+        return up - down
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
@@ -142,10 +143,10 @@ class _Fire(torch.autograd.Function):
         return g * inside, (g * slope).sum() / math.sqrt(max(1, m.numel())), None
 
 
-def _spikes(m: Tensor, a: Tensor, signs_only: bool) -> Tensor:
-    u = m if signs_only else m / a
-    edge = 0.0 if signs_only else 0.5
-    return (u > edge).to(m.dtype) - (u < -edge).to(m.dtype)
+def _signs(m: Tensor, a: Tensor, signs_only: bool) -> tuple[Tensor, Tensor]:
+    """Where a positive and where a negative spike is fired, as zeros and ones."""
+    u, edge = (m, 0.0) if signs_only else (m / a, 0.5)
+    return (u > edge).to(m.dtype), (u < -edge).to(m.dtype)
 
 
 def _equation(
@@ -155,9 +156,10 @@ def _equation(
     spikes = []
     for x_t, a in zip(x.unbind(0), amplitude.expand(x.shape[0]).unbind(0), strict=True):
         m = decay * kept + x_t
-        s: Any = _Fire.apply(m, a, signs_only) if learn else _spikes(m, a, signs_only)
-        kept = m * (a - a * s).detach()
-        spikes.append(s)
+        up, down = _signs(m.detach(), a.detach(), signs_only)
+        spikes.append(_Fire.apply(m, a, signs_only) if learn else up - down)
+        # m (a - a s), written so that spikes select and nothing is multiplied but the leak
+        kept = a.detach() * (m * (1 - up) + m * down)
     return torch.stack(spikes), kept
 
 

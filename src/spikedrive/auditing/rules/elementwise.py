@@ -143,6 +143,12 @@ def chosen(step: Step) -> Value:
     return either(step, values, names)
 
 
+@rule("aten.scatter.value")
+def scattered(step: Step) -> Value:
+    """x with one number written to places that another tensor names."""
+    return either(step, [step.value("self"), step.value("value").grown(step.shape)], [step.name("self"), ""])
+
+
 def either(step: Step, values: list[Value], names: list[str]) -> Value:
     """What holds of an element that comes from any of `values`."""
     moving = [
