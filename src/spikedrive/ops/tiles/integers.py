@@ -1,7 +1,6 @@
 """The integer family in Triton: levels 0..D of a block of elements, step by step.
 
-The equations are those of `spikedrive.ops.ilif.reference`. A gate is one bit a charge; without carry and
-with one charge a step none is stored, since the input gives it.
+The equations are those of `spikedrive.ops.ilif.reference`. A gate is one bit a charge, plane after plane.
 """
 
 from __future__ import annotations
@@ -25,11 +24,12 @@ def _ratio(h, THRESHOLD: tl.constexpr):
 
 
 @triton.jit
-def _fire(h, LEVELS: tl.constexpr, THRESHOLD: tl.constexpr, HALF_EVEN: tl.constexpr):
-    clipped = tl.minimum(tl.maximum(_ratio(h, THRESHOLD), 0.0), LEVELS * 1.0)
+def _fire(u, LEVELS: tl.constexpr, HALF_EVEN: tl.constexpr):
+    """The integers of the ratio u; NaN stays NaN."""
+    clipped = tl.clamp(u, 0.0, LEVELS * 1.0, propagate_nan=tl.PropagateNan.ALL)
     if HALF_EVEN:
         # adding the number whose last bit counts ones rounds, and to even at a tie
-        if h.dtype == tl.float64:
+        if u.dtype == tl.float64:
             return (clipped + 4503599627370496.0) - 4503599627370496.0
         else:
             return (clipped + 8388608.0) - 8388608.0
@@ -38,8 +38,8 @@ def _fire(h, LEVELS: tl.constexpr, THRESHOLD: tl.constexpr, HALF_EVEN: tl.conste
 
 
 @triton.jit
-def _gate(h, LEVELS: tl.constexpr, THRESHOLD: tl.constexpr, CLOSED: tl.constexpr):
-    u = _ratio(h, THRESHOLD)
+def _gate(u, LEVELS: tl.constexpr, CLOSED: tl.constexpr):
+    """Where the ratio u lets a gradient pass."""
     if CLOSED:
         return (u >= 0) & (u <= LEVELS)
     else:
@@ -50,7 +50,7 @@ def _gate(h, LEVELS: tl.constexpr, THRESHOLD: tl.constexpr, CLOSED: tl.constexpr
 def forward(x, v, y, last, gates, steps, size, DECAY: tl.constexpr, GAIN: tl.constexpr, THRESHOLD: tl.constexpr,
             LEVELS: tl.constexpr, REPEATS: tl.constexpr, SCALE: tl.constexpr, HALF_EVEN: tl.constexpr,
             CLOSED: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """Outputs y and, with carry (`v` not None), the last membrane; gates where there is room for them."""
+    """Outputs y, with carry (`v` not None) the last membrane, and gates (None: not wanted)."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     at = first + tl.arange(0, BLOCK)
     inside = at < size
@@ -66,11 +66,12 @@ def forward(x, v, y, last, gates, steps, size, DECAY: tl.constexpr, GAIN: tl.con
             h = given
             if v is not None or REPEATS > 1:
                 h = DECAY * membrane + GAIN * given
-            s = _fire(h, LEVELS, THRESHOLD, HALF_EVEN)
+            u = _ratio(h, THRESHOLD)
+            s = _fire(u, LEVELS, HALF_EVEN)
             membrane = h - THRESHOLD * s
             total += s
             if gates is not None:
-                store_bits(gates, first, size, _gate(h, LEVELS, THRESHOLD, CLOSED) & inside, BLOCK)
+                store_bits(gates, first, size, _gate(u, LEVELS, CLOSED) & inside, BLOCK)
                 gates += (size + 7) // 8
         tl.store(y + at, total * (SCALE / REPEATS), mask=inside)
         x += size
@@ -80,40 +81,36 @@ def forward(x, v, y, last, gates, steps, size, DECAY: tl.constexpr, GAIN: tl.con
 
 
 @triton.jit
-def backward(grad_y, grad_last, gates, x, grad_x, grad_v, steps, last, last_gates, size, DECAY: tl.constexpr,
-             GAIN: tl.constexpr, THRESHOLD: tl.constexpr, LEVELS: tl.constexpr, REPEATS: tl.constexpr,
-             SCALE: tl.constexpr, CLOSED: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """Gradients of x and, with carry (`grad_v` not None), of the first membrane.
+def backward(grad_y, grad_last, gates, grad_x, grad_v, steps, last, last_gate, size, DECAY: tl.constexpr,
+             GAIN: tl.constexpr, THRESHOLD: tl.constexpr, REPEATS: tl.constexpr, SCALE: tl.constexpr,
+             CARRY: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    """Gradients of x and of the first membrane (`grad_v` None: not wanted), from the last charge to the first.
 
-    `gates` None: they are read off x. `last` and `last_gates` are where the last step begins.
+    `last` and `last_gate` are where the last step begins in grad_y and the last charge in gates.
     """
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     grad_membrane = tl.zeros((BLOCK,), REAL)
-    if grad_v is not None:
+    if grad_last is not None:
         grad_membrane = tl.load(grad_last + at, mask=inside, other=0).to(REAL)
     grad_y += last
     grad_x += last
-    if gates is None:
-        x += last
-    else:
-        gates += last_gates
+    gates += last_gate
     for _ in range(steps):
         grad_s = tl.load(grad_y + at, mask=inside, other=0).to(REAL) * (SCALE / REPEATS / THRESHOLD)
-        if gates is None:
-            opened = _gate(tl.load(x + at, mask=inside, other=0).to(REAL), LEVELS, THRESHOLD, CLOSED)
-            tl.store(grad_x + at, grad_s * opened.to(REAL), mask=inside)
-            x -= size
-        else:
-            if grad_v is None:
-                grad_membrane = tl.zeros((BLOCK,), REAL)
-            total = tl.zeros((BLOCK,), REAL)
-            for _repeat in range(REPEATS):
-                grad_h = grad_membrane + grad_s * load_bits(gates, at, inside).to(REAL)
+        total = tl.zeros((BLOCK,), REAL)
+        if not CARRY:
+            grad_membrane = tl.zeros((BLOCK,), REAL)
+        for _repeat in range(REPEATS):
+            grad_h = grad_membrane + grad_s * load_bits(gates, at, inside).to(REAL)
+            if CARRY or REPEATS > 1:
                 total += grad_h * GAIN
                 grad_membrane = grad_h * DECAY
-                gates -= (size + 7) // 8
-            tl.store(grad_x + at, total, mask=inside)
+            else:
+                # the input itself is what fires
+                total += grad_h
+            gates -= (size + 7) // 8
+        tl.store(grad_x + at, total, mask=inside)
         grad_y -= size
         grad_x -= size
     if grad_v is not None:
