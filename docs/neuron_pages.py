@@ -9,7 +9,7 @@ import re
 from functools import cache
 from typing import Any
 
-from neuron_plots import neuron_picture, surrogate_picture
+from neuron_plots import STEPS, neuron_picture, surrogate_picture
 
 from spikedrive.cli.neurons import COLUMNS, SIZE, Card, card, every_name
 from spikedrive.interop.nir import MAPPINGS
@@ -73,6 +73,7 @@ def _page(one: Card) -> str:
 ```
 
 <div class="neuron">{neuron_picture(one)}</div>
+{_caption(one)}
 
 {_run_in_heads(details)}
 
@@ -93,6 +94,11 @@ def _call(one: Card) -> str:
         return line
     arguments = re.sub(r", (?=\*|\w+(=|,|\)|$))", ",\n    ", one.signature[1:-1])
     return f"{one.name}(\n    {arguments},\n)"
+
+
+def _caption(one: Card) -> str:
+    """What is drawn with random weights should say so."""
+    return f"\n*Drawn for {STEPS} steps, with the weights that it starts from.*\n" if one.learned else ""
 
 
 def _run_in_heads(details: str) -> str:

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "pl
 COMPILERS = ("c++", "g++", "clang++")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "asimd")
-EXTRAS = {"test": "pytest", "check": "ruff", "docs": "mkdocs"}
+EXTRAS = {"nir": "nir", "test": "pytest", "check": "ruff", "docs": "mkdocs"}
 
 
 def verb(as_json: JsonFlag = False) -> None:
