@@ -120,6 +120,14 @@ def test_poisoned_memory_changes_nothing(cell) -> None:
     assert torch.equal(cell(x), y)
 
 
+def test_autocast_passes_through(cell) -> None:
+    net, x = nn.Sequential(nn.Linear(INPUTS, INPUTS), cell), torch.randn(6, 3, INPUTS)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = net(x)
+    y.float().square().sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == p.dtype for p in net.parameters() if p.requires_grad)
+
+
 def test_it_can_be_copied_and_pickled_after_streaming(cell) -> None:
     x = torch.randn(6, 2, INPUTS)
     run(cell, x)

@@ -46,6 +46,16 @@ def test_a_higher_threshold_speaks_less() -> None:
     assert rates == sorted(rates, reverse=True) and rates[0] > 2 * rates[-1]
 
 
+def test_under_autocast_the_cell_computes_in_its_own_type() -> None:
+    cell, x = EGRU(4, 9), torch.randn(10, 2, 4).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = cell(x)
+    expected = cell(x.float())
+    assert torch.equal(y, expected)
+    found, wanted = (torch.autograd.grad(out.sum(), list(cell.parameters())) for out in (y, expected))
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_the_original_starts_its_cell_afresh_with_every_chunk() -> None:
     cell, x = EGRU(4, 9), torch.randn(10, 2, 4)
     whole = cell(x)

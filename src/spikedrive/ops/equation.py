@@ -8,6 +8,7 @@ uses `spikedrive.ops.node` instead.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,12 +37,13 @@ def define(
     Raises: ConfigError under `torch.vmap`.
     """
     _library.define(name + schema)
-    _library.impl(name, _with_own_memory(equation), "CompositeExplicitAutograd")
-    torch.library.register_fake(f"spikedrive::{name}", equation, lib=_library)
+    computed = _in_one_dtype(equation)
+    _library.impl(name, _with_own_memory(computed), "CompositeExplicitAutograd")
+    torch.library.register_fake(f"spikedrive::{name}", computed, lib=_library)
     op = getattr(torch.ops.spikedrive, name).default
     outputs = len(op._schema.returns)
     tensors = [i for i, a in enumerate(op._schema.arguments) if "Tensor" in str(a.type)]
-    pullback = _define_pullback(name, op, equation, tensors, outputs)
+    pullback = _define_pullback(name, op, computed, tensors, outputs)
 
     class Node(torch.autograd.Function):
         """The operation below autograd, the equation's own gradient above it."""
@@ -117,6 +119,31 @@ def _define_pullback(
         return found if isinstance(found, tuple) else (found,)
 
     return call
+
+
+_AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU) | torch._C.DispatchKeySet(
+    torch._C.DispatchKey.AutocastCUDA
+)
+
+
+def _in_one_dtype(equation: Equation) -> Equation:
+    """The equation in the widest type of its tensors, autocast or not.
+
+    Under autocast a layer in front may give bf16 where weights inside are fp32, and the backward pass, which runs
+    without it, must compute the same again.
+    """
+
+    def computed(*inputs: Any) -> tuple[Tensor, ...]:
+        sized = [i.dtype for i in inputs if isinstance(i, Tensor) and i.is_floating_point() and i.dim() > 0]
+        if len(set(sized)) > 1:
+            widest = functools.reduce(torch.promote_types, sized)
+            inputs = tuple(
+                i.to(widest) if isinstance(i, Tensor) and i.is_floating_point() else i for i in inputs
+            )
+        with torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
+            return equation(*inputs)
+
+    return computed
 
 
 def _with_own_memory(equation: Equation) -> Equation:
