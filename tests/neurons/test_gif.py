@@ -47,6 +47,17 @@ def test_a_layer_of_mixed_bits_equals_the_original(file, golden) -> None:
     torch.testing.assert_close(y, entry["outputs"]["fake_binary_simulate"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("file", "most"), list(zip(FILES, (2.1, 0.45, 0.45), strict=True)))
+def test_spikes_that_run_out_cost_no_more_than_the_top_codes(file, most, golden) -> None:
+    entry = torch.load(golden("spikellm") / f"{file}.pt")
+    outputs = []
+    for keep in (True, False):
+        neuron = GIF(entry["cfg"]["abits"], entry["cfg"]["addbit"], scale=None, keep_top_codes=keep)
+        neuron.set_salient(~entry["mask_low"].flatten())
+        outputs.append(linear(neuron(entry["x"]), entry["weight"], entry["bias"]))
+    assert 0 < float((outputs[0] - outputs[1]).abs().max()) < most
+
+
 @pytest.mark.parametrize(("bits", "extra_bits"), [(1, 2), (2, 1), (4, 1), (4, 2)])
 def test_the_output_is_the_sum_of_the_spikes(bits, extra_bits) -> None:
     neuron = GIF(bits, extra_bits, zero_point=0)

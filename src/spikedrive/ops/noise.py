@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spikedrive.errors import ConfigError
+
 _library = torch.library.Library("spikedrive", "FRAGMENT")
 _library.define("noise(Tensor x, Tensor seed, Tensor step, int steps, float deviation) -> (Tensor, Tensor)")
-
-# odd, so that neighbouring steps and seeds lie far apart
-_STRIDE = 0x9E3779B97F4A7C15
 
 
 def noise(
@@ -37,10 +38,18 @@ def _forward(x: Tensor, seed: Tensor, step: Tensor, steps: int, deviation: float
     first, base, generator = int(step), int(seed), torch.Generator()
     drawn = []
     for t in range(first, first + steps):
-        generator.manual_seed((base + 1) * _STRIDE * (2 * t + 1) % 2**63)
+        generator.manual_seed(_mixed(_mixed(base) + t))
         drawn.append(draw(x.shape, generator=generator, dtype=_dtype(x)))
     y = torch.stack(drawn).to(x.device)
     return y * deviation if deviation > 0 else y, step + steps
+
+
+def _mixed(number: int) -> int:
+    """The finaliser of SplitMix64: neighbouring numbers lie far apart behind it."""
+    z = (number + 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
 
 
 def _fake(x: Tensor, seed: Tensor, step: Tensor, steps: int, deviation: float) -> tuple[Tensor, Tensor]:
@@ -51,5 +60,13 @@ def _dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def _refuse_vmap(*_: Any) -> Any:
+    raise ConfigError(
+        "spikedrive::noise got a tensor mapped by torch.vmap; it takes plain tensors, whose first axis is the batch. "
+        "Put the mapped axis into B."
+    )
+
+
 _library.impl("noise", _forward, "CompositeExplicitAutograd")
 torch.library.register_fake("spikedrive::noise", _fake, lib=_library)
+torch.library.register_vmap("spikedrive::noise", _refuse_vmap, lib=_library)
