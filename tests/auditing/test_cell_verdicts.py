@@ -30,7 +30,8 @@ from spikedrive.neurons import (
 )
 from spikedrive.ops.domain import Binary
 
-WIDTH = 6
+WIDTH = 4
+STEPS = 2
 
 
 def between_layers(neuron: nn.Module) -> nn.Module:
@@ -39,8 +40,8 @@ def between_layers(neuron: nn.Module) -> nn.Module:
 
 
 def calibrated() -> ElasticBiSpike:
-    neuron = ElasticBiSpike(steps=4)
-    neuron.calibrate(torch.randn(4, 2, WIDTH))
+    neuron = ElasticBiSpike(steps=STEPS)
+    neuron.calibrate(torch.randn(STEPS, 2, WIDTH))
     return neuron
 
 
@@ -61,7 +62,7 @@ ADDITIVE = {
 
 @pytest.mark.parametrize("name", ADDITIVE)
 def test_only_the_analog_layer_multiplies(name) -> None:
-    result = audit(between_layers(ADDITIVE[name]()), torch.randn(4, 1, WIDTH), batch_axis=1)
+    result = audit(between_layers(ADDITIVE[name]()), torch.randn(STEPS, 1, WIDTH), batch_axis=1)
     assert (result.verdict, result.analog, result.exceptions) == ("additive", ("0",), ())
     last = next(row for row in result.layers if row.module == "2")
     assert last.additions > 0 and last.multiplications == 0
@@ -95,7 +96,7 @@ NAMED = {
         between_layers(TwoPoint(form="exponential")), "1", {("exp", "exp"), ("mul", "membrane x real")}, behind="2"
     ),
     "temporal attention": Named(
-        between_layers(nn.Sequential(TemporalAttention(4), AttentionLIF(0.5, 0.5))),
+        between_layers(nn.Sequential(TemporalAttention(STEPS), AttentionLIF(0.5, 0.5))),
         "1.0",
         {("sigmoid", "sigmoid"), ("mul", "membrane x real")},
     ),
@@ -117,7 +118,7 @@ NAMED = {
         behind="1",
     ),
     "lmu": Named(
-        nn.Sequential(LMU(WIDTH, 5, order=3, window=4.0), nn.Linear(5, 3)),
+        nn.Sequential(LMU(WIDTH, 5, order=2, window=4.0), nn.Linear(5, 3)),
         "0",
         {("matmul", WEIGHT), ("mul", CONSTANT)},
         spikes=True,
@@ -131,13 +132,13 @@ NAMED = {
         behind="1",
     ),
     "spiking lmu": Named(
-        nn.Sequential(SpikingLMU(WIDTH, 5, order=3, window=4.0), nn.Linear(5, 3)),
+        nn.Sequential(SpikingLMU(WIDTH, 5, order=2, window=4.0), nn.Linear(5, 3)),
         "0.memory",
         {("matmul", WEIGHT)},
         spikes=True,
     ),
     "l2mu with a leak that is no shift": Named(
-        nn.Sequential(L2MU(WIDTH, 5, memories=2, order=3, window=4.0, decays=(0.3, 0.5, 0.5)), nn.Linear(5, 3)),
+        nn.Sequential(L2MU(WIDTH, 5, memories=2, order=2, window=4.0, decays=(0.3, 0.5, 0.5)), nn.Linear(5, 3)),
         "0",
         {("mul", CONSTANT)},
         spikes=True,
@@ -148,7 +149,7 @@ NAMED = {
 @pytest.mark.parametrize("name", NAMED)
 def test_what_multiplies_is_named(name) -> None:
     case = NAMED[name]
-    example = torch.randint(0, 2, (4, 1, WIDTH)).float() if case.spikes else torch.randn(4, 1, WIDTH)
+    example = torch.randint(0, 2, (STEPS, 1, WIDTH)).float() if case.spikes else torch.randn(STEPS, 1, WIDTH)
     result = audit(case.net, example, batch_axis=1, inputs=(Binary(),) if case.spikes else ())
     assert result.verdict == "hybrid"
     found = {(e.op.split(".")[1], e.kind) for e in result.exceptions if e.module == case.module}
@@ -163,17 +164,17 @@ def test_what_multiplies_is_named(name) -> None:
     "net",
     [
         nn.Sequential(DelayedLinear(WIDTH, 5, max_delay=2), LIF(), nn.Linear(5, 3)),
-        nn.Sequential(L2MU(WIDTH, 5, memories=2, order=3, window=4.0, current_decay=0.5), nn.Linear(5, 3)),
+        nn.Sequential(L2MU(WIDTH, 5, memories=2, order=2, window=4.0, current_decay=0.5), nn.Linear(5, 3)),
     ],
     ids=["delays", "l2mu"],
 )
 def test_between_spikes_delays_and_spiking_memories_only_add(net) -> None:
-    result = audit(net, torch.randint(0, 2, (4, 1, WIDTH)).float(), batch_axis=1, inputs=(Binary(),))
+    result = audit(net, torch.randint(0, 2, (3, 1, WIDTH)).float(), batch_axis=1, inputs=(Binary(),))
     assert (result.verdict, result.analog) == ("additive", ())
 
 
 def test_amplitudes_of_their_own_fold_into_no_weight() -> None:
-    result = audit(between_layers(calibrated()), torch.randn(4, 1, WIDTH), batch_axis=1)
+    result = audit(between_layers(calibrated()), torch.randn(STEPS, 1, WIDTH), batch_axis=1)
     assert result.verdict == "hybrid"
     assert "2" in {e.module for e in result.exceptions}
 

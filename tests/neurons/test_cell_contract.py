@@ -20,8 +20,8 @@ INPUTS = 6
 LEGENDRE = {"order": 4, "window": 5.0}
 VARIANTS: dict[str, list[dict]] = {
     "DelayedLinear": [
-        {"features": 3, "max_delay": 4},
-        {"features": 3, "max_delay": 2, "count": 2, "shape": "max", "discrete": True},
+        {"features": 3, "max_delay": 2},
+        {"features": 3, "max_delay": 4, "count": 2, "shape": "max", "discrete": True},
     ],
     "EGRU": [{"features": 3}],
     "ELM": [
@@ -125,7 +125,8 @@ def test_autocast_passes_through(cell) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         y = net(x)
     y.float().square().sum().backward()
-    assert all(p.grad is not None and p.grad.dtype == p.dtype for p in net.parameters() if p.requires_grad)
+    assert net[0].weight.grad is not None and net[0].weight.grad.count_nonzero()
+    assert all(p.grad.dtype == p.dtype for p in net.parameters() if p.grad is not None)
 
 
 def test_it_can_be_copied_and_pickled_after_streaming(cell) -> None:
@@ -139,7 +140,7 @@ def test_it_can_be_copied_and_pickled_after_streaming(cell) -> None:
 # torch's own export copies its tree specs through a form that it has itself deprecated
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*:FutureWarning")
 def test_one_node_in_an_exported_graph_that_is_its_equation(cell) -> None:
-    x = torch.randn(5, 3, INPUTS)
+    x = torch.randn(3, 3, INPUTS)
     with torch.no_grad():
         program = torch.export.export(
             nn.Sequential(cell), (x,), dynamic_shapes=({1: torch.export.Dim("batch")},)
@@ -159,7 +160,7 @@ def test_one_node_in_an_exported_graph_that_is_its_equation(cell) -> None:
 def test_torch_accepts_the_registration(cell) -> None:
     own = type(cell).__name__ not in WITHOUT_OPERATION
     with Calls() as calls:
-        cell(torch.randn(2 if own else 5, 2, INPUTS, requires_grad=True))
+        cell(torch.randn(2 if own else 3, 2, INPUTS, requires_grad=True))
     assert len(calls.seen) == own
     for op, arguments in calls.seen:
         leaves = [
