@@ -126,7 +126,7 @@ def test_autocast_passes_through(cell) -> None:
         y = net(x)
     y.float().square().sum().backward()
     assert net[0].weight.grad is not None and net[0].weight.grad.count_nonzero()
-    assert all(p.grad.dtype == p.dtype for p in net.parameters() if p.grad is not None)
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
 
 
 def test_it_can_be_copied_and_pickled_after_streaming(cell) -> None:
