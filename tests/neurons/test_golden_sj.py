@@ -11,10 +11,12 @@ from spikedrive.neurons import Neuron
 from spikedrive.neurons.complementary import CLIF
 from spikedrive.neurons.exponential import EIF
 from spikedrive.neurons.gated import GLIF
+from spikedrive.neurons.integer import ILIF
 from spikedrive.neurons.klif import KLIF
 from spikedrive.neurons.lif import IF, LIF, PLIF
 from spikedrive.neurons.parallel import PSN, MaskedPSN, SlidingPSN
 from spikedrive.neurons.quadratic import QIF, Izhikevich
+from spikedrive.neurons.ternary import TernaryLIF
 from spikedrive.ops import surrogate
 
 SURROGATES = {
@@ -29,7 +31,7 @@ NAMES = [
     *(f"{n}_{r}_det{d}" for n, r, d in product(("QIF", "EIF", "Izh"), ("hardneg", "soft"), (0, 1))),
     *(f"KLIF_scale{s}_det{d}" for s, d in product((0, 1), (0, 1))),
     "CLIF", "GLIF_inplane2", "PSN", "MaskedPSN_k3_lambda0.0", "MaskedPSN_k3_lambda0.5",
-    "MaskedPSN_k3_lambda1.0", "SlidingPSN_k3",
+    "MaskedPSN_k3_lambda1.0", "SlidingPSN_k3", "TernaryLIF_hard", "TernaryLIF_soft", "ILIF_D4",
 ]  # fmt: skip
 
 GLIF_NAMES = {
@@ -66,6 +68,10 @@ def twin(c: dict) -> Neuron:
         case "KLIFNode":
             own = {key: c[key] for key in ("k", "scale_reset", "decay_input")}
             return KLIF(decay, threshold, **own, **fire)
+        case "TernaryLIFNode":
+            return TernaryLIF(decay, threshold, decay_input=c["decay_input"], detach_reset=False, **fire)
+        case "ILIFNode":
+            return ILIF(c["max_spike_count"], threshold, carry=True, decay=decay, detach_reset=False)
         case "ComplementaryLIFNode":
             return CLIF(decay, threshold, **fire)
         case "GatedLIFNode":
@@ -137,5 +143,4 @@ def check(loss, x, parameters, names, grad_x, grad_parameters) -> None:
 
 
 def test_every_case_of_the_file_is_covered(cases) -> None:
-    # not yet: its integer neuron differentiates through the reset, which ILIF detaches, and its ternary ones
-    assert set(cases) - {"ILIF_D4", "TernaryLIF_hard", "TernaryLIF_soft"} == set(NAMES)
+    assert set(cases) == set(NAMES)

@@ -11,6 +11,7 @@ from spikedrive.neurons._registry import (
 from spikedrive.neurons.adaptive import ALIF
 from spikedrive.neurons.attention_lif import AttentionLIF
 from spikedrive.neurons.complementary import CLIF
+from spikedrive.neurons.current import CurrentLIF
 from spikedrive.neurons.delays import DelayedLinear
 from spikedrive.neurons.delta import Accumulate, DeltaActivation, sparsity_loss
 from spikedrive.neurons.egru import EGRU
@@ -34,6 +35,7 @@ from spikedrive.neurons.rectified import MPRLIF, rectify
 from spikedrive.neurons.spatial_attention import SpatialAttention
 from spikedrive.neurons.spiking_lmu import SpikingLMU
 from spikedrive.neurons.temporal_attention import TemporalAttention
+from spikedrive.neurons.ternary import TernaryLIF
 from spikedrive.neurons.threshold import ThresholdLIF
 from spikedrive.neurons.two_compartment import TCLIF
 from spikedrive.neurons.two_point import TwoPoint, modulate
@@ -61,6 +63,7 @@ __all__ = [
     "TCLIF",
     "Accumulate",
     "AttentionLIF",
+    "CurrentLIF",
     "DelayedLinear",
     "DeltaActivation",
     "ElasticBiSpike",
@@ -73,6 +76,7 @@ __all__ = [
     "SpatialAttention",
     "SpikingLMU",
     "TemporalAttention",
+    "TernaryLIF",
     "ThresholdLIF",
     "TwoPoint",
     "get_cell",

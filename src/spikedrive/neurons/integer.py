@@ -34,6 +34,7 @@ class ILIF(Neuron):
     |---|---|
     | SpikeYOLO (COCO) | carry=True, decay=0.25 |
     | SpikeYOLO (Gen1) | carry=True, decay=0.5, decay_input=True |
+    | SpikingJelly ILIFNode | carry=True, decay=0.25, detach_reset=False |
     | V3 base | scale=1/4 |
     | V3 large | rounding="half_up", gate="open", scale=1/4 |
     | E-3DSNN, SVL | rounding="half_up", gate="open" |
@@ -63,6 +64,7 @@ class ILIF(Neuron):
         rounding: Rounding = "half_even",
         gate: Gate = "closed",
         scale: float = 1.0,
+        detach_reset: bool = True,
     ) -> None:
         super().__init__()
         check_number("ILIF", "levels", levels, low=1)
@@ -72,7 +74,7 @@ class ILIF(Neuron):
         _check_choices(rounding, gate)
         self.levels, self.threshold, self.scale = int(levels), float(threshold), float(scale)
         self.carry, self.decay, self.decay_input = carry, float(decay), decay_input
-        self.rounding, self.gate = rounding, gate
+        self.rounding, self.gate, self.detach_reset = rounding, gate, detach_reset
 
     @property
     def domain(self) -> Domain:
@@ -90,6 +92,7 @@ class ILIF(Neuron):
         y, last = ilif_scan(
             x, state, levels=self.levels, decay=self.decay, threshold=self.threshold, decay_input=self.decay_input,
             half_even=self.rounding == "half_even", closed_gate=self.gate == "closed", scale=self.scale,
+            detach_reset=self.detach_reset,
         )  # fmt: skip
         return y, last if self.carry else None
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikedrive.errors import unknown_name
+from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.neurons._registry import register_neuron
 from spikedrive.neurons.neuron import Neuron, check_number
 from spikedrive.ops import surrogate as surrogates
@@ -18,6 +18,8 @@ from spikedrive.ops.lif import lif_scan
 from spikedrive.ops.surrogate import Surrogate
 
 Reset = Literal["hard", "soft"]
+Saving = Literal["compact", "full"]
+"""What is kept for the backward pass: rounded values where a fast implementation does, or whole ones."""
 
 
 @register_neuron
@@ -31,6 +33,11 @@ class LIF(Neuron):
         fire    s = 1 where h >= threshold        (> with strict=True)
         reset   v = h where s = 0, r where s = 1  (reset="hard")
                 v = h - threshold s               (reset="soft")
+
+    With delayed_reset=True the reset for s comes with the next charge, on a membrane that is handed out as h:
+    before the charge (hard), or as - threshold s beside it, which the leak does not touch (soft). snnTorch's Leaky
+    is `LIF(beta, decay_input=False, reset="soft", strict=True, delayed_reset=True, surrogate=surrogate.atan())`.
+    `save` says what the backward pass keeps: see `spikedrive.ops.lif.native`.
 
     *Shapes*: x (T, B, ...) -> (T, B, ...).
     *Units*: membrane in threshold units of x; decay is the share kept per step, 1 - 1/tau.
@@ -53,16 +60,23 @@ class LIF(Neuron):
         reset_value: float = 0.0,
         strict: bool = False,
         detach_reset: bool = True,
+        delayed_reset: bool = False,
         surrogate: Surrogate | None = None,
+        save: Saving = "compact",
     ) -> None:
         super().__init__()
         check_number(type(self).__name__, "decay", decay, low=0, high=1)
         check_number(type(self).__name__, "threshold", threshold, above=0)
-        _check_reset(reset)
+        check_choices(reset, save)
         self.decay, self.threshold = float(decay), float(threshold)
         self.decay_input, self.reset, self.reset_value = decay_input, reset, float(reset_value)
-        self.strict, self.detach_reset = strict, detach_reset
-        self.surrogate = surrogate or surrogates.sigmoid()
+        self.strict, self.detach_reset, self.delayed_reset = strict, detach_reset, delayed_reset
+        if delayed_reset and not detach_reset:
+            raise ConfigError(
+                "LIF got delayed_reset=True with detach_reset=False; a delayed reset is a constant in the "
+                "backward pass. Leave detach_reset at True."
+            )
+        self.surrogate, self.save = surrogate or surrogates.sigmoid(), save
 
     @property
     def domain(self) -> Domain:
@@ -88,6 +102,8 @@ class LIF(Neuron):
             reset_value=self.reset_value,
             strict=self.strict,
             detach_reset=self.detach_reset,
+            compact=self.save == "compact",
+            delayed_reset=self.delayed_reset,
         )
 
     def extra_repr(self) -> str:
@@ -117,13 +133,14 @@ class IF(Neuron):
         strict: bool = False,
         detach_reset: bool = True,
         surrogate: Surrogate | None = None,
+        save: Saving = "compact",
     ) -> None:
         super().__init__()
         check_number("IF", "threshold", threshold, above=0)
-        _check_reset(reset)
+        check_choices(reset, save)
         self.threshold, self.reset, self.reset_value = float(threshold), reset, float(reset_value)
         self.strict, self.detach_reset = strict, detach_reset
-        self.surrogate = surrogate or surrogates.sigmoid()
+        self.surrogate, self.save = surrogate or surrogates.sigmoid(), save
 
     @property
     def domain(self) -> Domain:
@@ -141,7 +158,7 @@ class IF(Neuron):
         return lif_scan(
             x, state, decay=1.0, threshold=self.threshold, surrogate=self.surrogate, decay_input=False,
             hard_reset=self.reset == "hard", reset_value=self.reset_value, strict=self.strict,
-            detach_reset=self.detach_reset,
+            detach_reset=self.detach_reset, compact=self.save == "compact",
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -171,16 +188,17 @@ class PLIF(Neuron):
         strict: bool = False,
         detach_reset: bool = True,
         surrogate: Surrogate | None = None,
+        save: Saving = "compact",
     ) -> None:
         super().__init__()
         check_number("PLIF", "tau", tau, above=1)
         check_number("PLIF", "threshold", threshold, above=0)
-        _check_reset(reset)
+        check_choices(reset, save)
         self.w = nn.Parameter(torch.tensor(-math.log(tau - 1)))
         self.threshold, self.decay_input = float(threshold), decay_input
         self.reset, self.reset_value = reset, float(reset_value)
         self.strict, self.detach_reset = strict, detach_reset
-        self.surrogate = surrogate or surrogates.sigmoid()
+        self.surrogate, self.save = surrogate or surrogates.sigmoid(), save
 
     @property
     def domain(self) -> Domain:
@@ -198,7 +216,7 @@ class PLIF(Neuron):
         return lif_scan(
             x, state, decay=1 - self.w.sigmoid(), threshold=self.threshold, surrogate=self.surrogate,
             decay_input=self.decay_input, hard_reset=self.reset == "hard", reset_value=self.reset_value,
-            strict=self.strict, detach_reset=self.detach_reset,
+            strict=self.strict, detach_reset=self.detach_reset, compact=self.save == "compact",
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -206,6 +224,9 @@ class PLIF(Neuron):
         return f"threshold={self.threshold:g}, reset={self.reset}"
 
 
-def _check_reset(reset: str) -> None:
+def check_choices(reset: str, save: str) -> None:
+    """Raise UnknownNameError unless both are accepted."""
     if reset not in ("hard", "soft"):
         raise unknown_name("reset", reset, ("hard", "soft"))
+    if save not in ("compact", "full"):
+        raise unknown_name("way to save", save, ("compact", "full"))

@@ -110,7 +110,7 @@ def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _g
 
 def _pullback(
     grad_spikes: Tensor, grad_last: Tensor | None, saved: Tensor, x: Tensor | None, v: Tensor | None,
-    strides: Sequence[int], grad_v_wanted: bool, *options: Any,
+    strides: Sequence[int | torch.SymInt], grad_v_wanted: bool, *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     o = Options(*options)._replace(grad_v_wanted=grad_v_wanted)
     strides = tuple(strides)
@@ -122,16 +122,19 @@ def _pullback(
 
 
 def _fake_pullback(
-    grad_spikes: Tensor, _grad_last: Any, _saved: Any, _x: Any, _v: Any, strides: Sequence[int],
+    grad_spikes: Tensor, _grad_last: Any, _saved: Any, _x: Any, _v: Any, strides: Sequence[int | torch.SymInt],
     grad_v_wanted: bool, *_options: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     shape = grad_spikes.shape
-    grad_v = grad_spikes.new_empty_strided(shape[1:], strides[1:]) if grad_v_wanted else grad_spikes.new_empty(0)
+    grad_v = (
+        grad_spikes.new_empty_strided(shape[1:], strides[1:]) if grad_v_wanted else grad_spikes.new_empty(0)
+    )
     return grad_spikes.new_empty_strided(shape, strides), grad_v, grad_spikes.new_empty(())
 
 
 _GRADIENTS = (
-    "Tensor grad_spikes, Tensor? grad_last, Tensor saved, Tensor? x, Tensor? v, SymInt[] strides, bool grad_v_wanted"
+    "Tensor grad_spikes, Tensor? grad_last, Tensor saved, Tensor? x, Tensor? v, SymInt[] strides, "
+    "bool grad_v_wanted"
 )
 
 for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):

@@ -54,7 +54,8 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
     spikes, last = torch.empty_like(x), x.new_empty_strided(x.shape[1:], steps)
     saved = saved_like(x, o) if o.save else x.new_empty(0)
     native.train.leaky_forward(
-        describe(o, x.dtype), *shape_of(x), address(x), address(v), 0, address(spikes), address(last), 0, address(saved),
+        describe(o, x.dtype), *shape_of(x), address(x), address(v), 0, address(spikes), address(last), 0,
+        address(saved),
     )  # fmt: skip
     return spikes, last, saved
 
@@ -110,24 +111,26 @@ def saved_like(x: Tensor, o: Options) -> Tensor:
     return x.new_empty((steps, size), dtype=torch.float16 if mode == HALF else full)
 
 
-def describe(o: Options, dtype: torch.dtype) -> Any:
-    """The options as the module takes them."""
+def describe(o: Options, dtype: torch.dtype, synapse: float | None = None) -> Any:
+    """The options as the module takes them; `synapse` is the decay of a synaptic current, None without one."""
     save = saving(o, dtype) if o.save else NONE
     if isinstance(o.decay, Tensor):
         rest = 1 - o.decay
         # what the module rounds must be what PyTorch rounds, so the products are taken there
         numbers = o.decay.item(), rest.item() if o.decay_input else 1.0, (rest * o.reset_value).item()
-        return _leaky.__wrapped__(*numbers, save, o[1:])
+        return _leaky.__wrapped__(*numbers, save, synapse, o[1:])
     gain = 1 - o.decay if o.decay_input else 1.0
-    return _leaky(o.decay, gain, (1 - o.decay) * o.reset_value, save, o[1:])
+    return _leaky(o.decay, gain, (1 - o.decay) * o.reset_value, save, synapse, o[1:])
 
 
 @lru_cache(maxsize=256)
-def _leaky(decay: float, gain: float, offset: float, save: int, rest: tuple[Any, ...]) -> Any:
+def _leaky(
+    decay: float, gain: float, offset: float, save: int, synapse: float | None, rest: tuple[Any, ...]
+) -> Any:
     o = Options(decay, *rest)
     return native.train.leaky(
         decay, gain, offset, o.threshold, o.reset_value, o.hard_reset, o.strict, o.detach_reset, o.delayed_reset,
-        False, 0.0, save, SURROGATES.index(o.surrogate), o.alpha,
+        synapse is not None, synapse or 0.0, save, SURROGATES.index(o.surrogate), o.alpha,
     )  # fmt: skip
 
 

@@ -19,12 +19,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from spikedrive.ops import precision
 from spikedrive.ops.lif.options import Options
+from spikedrive.ops.precision import wide
 from spikedrive.ops.surrogate import GRADIENTS
 
 
 def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes (T, B, ...), last membrane (B, ...), and the charged membranes (T, B, ...) when `o.save`."""
+    narrow, x, v = x.dtype, wide(x), wide(v)
     gain = 1 - o.decay if o.decay_input else 1.0
     offset = (1 - o.decay) * o.reset_value
     if v is None:
@@ -41,7 +44,8 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
         v = h if o.delayed_reset else _after(h, s, o)
         spikes.append(s)
         charged.append(h)
-    return torch.stack(spikes), v, torch.stack(charged) if o.save else x.new_empty(0)
+    saved = torch.stack(charged) if o.save else x.new_empty(0, dtype=narrow)
+    return torch.stack(spikes).to(narrow), v.to(narrow), saved
 
 
 def backward(
@@ -56,7 +60,8 @@ def backward(
 
     `x` is needed for a learned (tensor) decay only, and `v` for that or a delayed reset.
     """
-    slope = GRADIENTS[o.surrogate]
+    narrow, grad_spikes, grad_last = grad_spikes.dtype, wide(grad_spikes), wide(grad_last)
+    x, v, slope = wide(x), wide(v), GRADIENTS[o.surrogate]
     gain = 1 - o.decay if o.decay_input else 1.0
     start = torch.full_like(saved[0], o.reset_value) if v is None else v
     grad_v = torch.zeros_like(saved[0]) if grad_last is None else grad_last
@@ -83,12 +88,12 @@ def backward(
         grad_v = grad_h * o.decay
     if o.delayed_reset and o.hard_reset:
         grad_v = grad_v * (1 - _fire(start, o))
-    return torch.stack(grad_x[::-1]), grad_v, grad_decay
+    return torch.stack(grad_x[::-1]).to(narrow), grad_v.to(narrow), grad_decay.to(narrow)
 
 
 def saved_like(x: Tensor, o: Options) -> Tensor:
     """An empty tensor such as `forward` saves."""
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return precision.saved_like(x)
 
 
 def _fire(h: Tensor, o: Options) -> Tensor:

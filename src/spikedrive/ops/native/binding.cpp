@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "packing.hpp"
+#include "pages.hpp"
 
 namespace nb = nanobind;
 using namespace spikedrive;
@@ -38,6 +40,7 @@ const std::vector<Isa>& isas() {
 const Kernels& table(int isa) { return *isas().at(static_cast<size_t>(isa)).kernels; }
 
 using Address = uintptr_t;
+constexpr size_t bytes_of(int type) { return type == 2 ? 8 : type == 1 ? 2 : 4; }
 const void* in(Address a) { return reinterpret_cast<const void*>(a); }
 void* out(Address a) { return reinterpret_cast<void*>(a); }
 
@@ -59,12 +62,24 @@ Params shaped(const Params& from, int64_t steps, int64_t size, int type, int thr
   return p;
 }
 
+size_t saved_bytes(const Leaky& p) {
+  const size_t elements = p.steps * p.size;
+  switch (p.save) {
+    case Save::none: return 0;
+    case Save::bits: return elements / 4;
+    case Save::half: return elements * 2;
+    default: return elements * (p.type == Type::f64 ? 8 : 4);
+  }
+}
+
 void leaky_forward(const Leaky& options, int isa, int64_t steps, int64_t size, int type, int threads, Address x,
                    Address v, Address c, Address spikes, Address last_v, Address last_c, Address saved) {
   nb::gil_scoped_release unlocked;
   LeakyForward p{shaped(options, steps, size, type, threads)};
   p.x = in(x), p.v = in(v), p.c = in(c);
   p.spikes = out(spikes), p.last_v = out(last_v), p.last_c = out(last_c), p.saved = out(saved);
+  prefer_large_pages(p.spikes, steps * size * bytes_of(type));
+  prefer_large_pages(p.saved, saved_bytes(p));
   table(isa).leaky_forward(p);
 }
 
@@ -76,8 +91,75 @@ double leaky_backward(const Leaky& options, int isa, int64_t steps, int64_t size
   p.grad_spikes = in(grad_spikes), p.grad_last_v = in(grad_last_v), p.grad_last_c = in(grad_last_c);
   p.saved = in(saved), p.x = in(x), p.v = in(v), p.learned = learned, p.decays_input = decays_input;
   p.grad_x = out(grad_x), p.grad_v = out(grad_v), p.grad_c = out(grad_c);
+  prefer_large_pages(p.grad_x, steps * size * bytes_of(type));
   table(isa).leaky_backward(p);
   return p.grad_decay;
+}
+
+Integers integers(int levels, int repeats, double decay, double gain, double threshold, double scale, bool carry,
+                  bool half_even, bool closed, bool detached) {
+  Integers p{};
+  p.levels = levels, p.repeats = repeats, p.decay = decay, p.gain = gain, p.threshold = threshold, p.scale = scale;
+  p.carry = carry, p.half_even = half_even, p.closed = closed, p.detached = detached;
+  return p;
+}
+
+void integers_forward(const Integers& options, int isa, int64_t steps, int64_t size, int type, int threads, Address x,
+                      Address v, Address y, Address last, Address gates) {
+  nb::gil_scoped_release unlocked;
+  IntegersForward p{shaped(options, steps, size, type, threads)};
+  p.x = in(x), p.v = in(v), p.y = out(y), p.last = out(last), p.gates = out(gates);
+  prefer_large_pages(p.y, steps * size * bytes_of(type));
+  table(isa).integers_forward(p);
+}
+
+void integers_backward(const Integers& options, int isa, int64_t steps, int64_t size, int type, int threads,
+                       Address grad_y, Address grad_last, Address gates, Address grad_x, Address grad_v) {
+  nb::gil_scoped_release unlocked;
+  IntegersBackward p{shaped(options, steps, size, type, threads)};
+  p.grad_y = in(grad_y), p.grad_last = in(grad_last), p.gates = in(gates);
+  p.grad_x = out(grad_x), p.grad_v = out(grad_v);
+  prefer_large_pages(p.grad_x, steps * size * bytes_of(type));
+  table(isa).integers_backward(p);
+}
+
+void ternary_forward(const Leaky& options, double window, int isa, int64_t steps, int64_t size, int type, int threads,
+                     Address x, Address v, Address spikes, Address last, Address saved) {
+  nb::gil_scoped_release unlocked;
+  TernaryForward p{shaped(options, steps, size, type, threads)};
+  p.window = window, p.x = in(x), p.v = in(v), p.spikes = out(spikes), p.last = out(last), p.saved = out(saved);
+  prefer_large_pages(p.spikes, steps * size * bytes_of(type));
+  table(isa).ternary_forward(p);
+}
+
+void ternary_backward(const Leaky& options, double window, int isa, int64_t steps, int64_t size, int type, int threads,
+                      Address grad_spikes, Address grad_last, Address saved, Address grad_x, Address grad_v) {
+  nb::gil_scoped_release unlocked;
+  TernaryBackward p{shaped(options, steps, size, type, threads)};
+  p.window = window, p.grad_spikes = in(grad_spikes), p.grad_last = in(grad_last), p.saved = in(saved);
+  p.grad_x = out(grad_x), p.grad_v = out(grad_v);
+  prefer_large_pages(p.grad_x, steps * size * bytes_of(type));
+  table(isa).ternary_backward(p);
+}
+
+bool pack_values(Address values, int64_t count, int type, Address packed, int bits) {
+  nb::gil_scoped_release unlocked;
+  switch (type) {
+    case 0: return pack(static_cast<const float*>(in(values)), count, static_cast<uint8_t*>(out(packed)), bits);
+    case 1: return pack(static_cast<const Bf16*>(in(values)), count, static_cast<uint8_t*>(out(packed)), bits);
+    default: return pack(static_cast<const double*>(in(values)), count, static_cast<uint8_t*>(out(packed)), bits);
+  }
+}
+
+void unpack_values(Address packed, int64_t count, int type, Address values, int bits) {
+  nb::gil_scoped_release unlocked;
+  const auto* from = static_cast<const uint8_t*>(in(packed));
+  prefer_large_pages(out(values), count * bytes_of(type));
+  switch (type) {
+    case 0: return unpack(from, count, static_cast<float*>(out(values)), bits);
+    case 1: return unpack(from, count, static_cast<Bf16*>(out(values)), bits);
+    default: return unpack(from, count, static_cast<double*>(out(values)), bits);
+  }
 }
 
 }  // namespace
@@ -103,4 +185,16 @@ NB_MODULE(_train, m) {
         nb::arg("synapse"), nb::arg("synapse_decay"), nb::arg("save"), nb::arg("surrogate"), nb::arg("alpha"));
   m.def("leaky_forward", &leaky_forward);
   m.def("leaky_backward", &leaky_backward);
+  m.def("ternary_forward", &ternary_forward);
+  m.def("ternary_backward", &ternary_backward);
+
+  nb::class_<Integers>(m, "Integers");
+  m.def("integers", &integers, nb::arg("levels"), nb::arg("repeats"), nb::arg("decay"), nb::arg("gain"),
+        nb::arg("threshold"), nb::arg("scale"), nb::arg("carry"), nb::arg("half_even"), nb::arg("closed"),
+        nb::arg("detached"));
+  m.def("integers_forward", &integers_forward);
+  m.def("integers_backward", &integers_backward);
+
+  m.def("pack", &pack_values, "Write the whole numbers 0 .. 2^bits - 1; false, with no meaning, for any other.");
+  m.def("unpack", &unpack_values);
 }

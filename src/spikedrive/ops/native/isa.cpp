@@ -18,34 +18,37 @@ using Lanes = ScalarLanes<float>;
 #define SPIKEDRIVE_DOUBLES(kernel) kernel##_of<ScalarLanes<double>, double>
 #endif
 
+#include "integers.hpp"
 #include "leaky.hpp"
+#include "ternary.hpp"
 
 namespace {
 
 using spikedrive::Type;
 
-void leaky_forward(const spikedrive::LeakyForward& p) {
-  switch (p.type) {
-    case Type::f32: return leaky_forward_of<Lanes, float>(p);
-    case Type::bf16: return leaky_forward_of<Lanes, Bf16>(p);
-    case Type::f64: return SPIKEDRIVE_DOUBLES(leaky_forward)(p);
+#define SPIKEDRIVE_KERNEL(kernel, Params)                            \
+  void kernel(Params& p) {                                           \
+    switch (p.type) {                                                \
+      case Type::f32: return kernel##_of<Lanes, float>(p);           \
+      case Type::bf16: return kernel##_of<Lanes, Bf16>(p);           \
+      case Type::f64: return SPIKEDRIVE_DOUBLES(kernel)(p);          \
+    }                                                                \
   }
-}
 
-void leaky_backward(spikedrive::LeakyBackward& p) {
-  switch (p.type) {
-    case Type::f32: return leaky_backward_of<Lanes, float>(p);
-    case Type::bf16: return leaky_backward_of<Lanes, Bf16>(p);
-    case Type::f64: return SPIKEDRIVE_DOUBLES(leaky_backward)(p);
-  }
-}
+SPIKEDRIVE_KERNEL(leaky_forward, const LeakyForward)
+SPIKEDRIVE_KERNEL(leaky_backward, LeakyBackward)
+SPIKEDRIVE_KERNEL(integers_forward, const IntegersForward)
+SPIKEDRIVE_KERNEL(integers_backward, const IntegersBackward)
+SPIKEDRIVE_KERNEL(ternary_forward, const TernaryForward)
+SPIKEDRIVE_KERNEL(ternary_backward, const TernaryBackward)
 
 }  // namespace
 
 namespace spikedrive {
 
 const Kernels* SPIKEDRIVE_TABLE() {
-  static const Kernels table{leaky_forward, leaky_backward, nullptr, nullptr};
+  static const Kernels table{leaky_forward,    leaky_backward,  integers_forward,
+                             integers_backward, ternary_forward, ternary_backward};
   return &table;
 }
 

@@ -60,7 +60,7 @@ struct Integers {
   int threads;
   int levels, repeats;
   double decay, gain, threshold, scale;
-  bool carry, half_even, closed;
+  bool carry, half_even, closed, detached;
 };
 
 struct IntegersForward : Integers {
@@ -73,15 +73,16 @@ struct IntegersBackward : Integers {
   void *grad_x, *grad_v;
 };
 
-// Spikes in {-1, 0, 1} times amplitude; window > 0: slope 1 where |h| <= window, else the surrogate at both ends.
+// Spikes in {-1, 0, 1}; the slope is 1 where |h| <= window (if window > 0), else the surrogate's at both thresholds.
+// Of Save, bits (three an element: fired, below zero, in the window; for a window alone) and full.
 struct TernaryForward : Leaky {
-  double window, amplitude;
+  double window;
   const void *x, *v;
   void *spikes, *last, *saved;
 };
 
 struct TernaryBackward : Leaky {
-  double window, amplitude;
+  double window;
   const void *grad_spikes, *grad_last, *saved;
   void *grad_x, *grad_v;
 };
@@ -91,6 +92,8 @@ struct Kernels {
   void (*leaky_backward)(LeakyBackward&);
   void (*integers_forward)(const IntegersForward&);
   void (*integers_backward)(const IntegersBackward&);
+  void (*ternary_forward)(const TernaryForward&);
+  void (*ternary_backward)(const TernaryBackward&);
 };
 
 const Kernels* scalar_kernels();
