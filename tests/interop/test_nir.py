@@ -10,7 +10,7 @@ from torch import nn
 
 from spikedrive.errors import ConfigError, MissingExtraError
 from spikedrive.interop.nir import MAPPINGS, EveryStep, InputAffine, from_nir, mapping, to_nir
-from spikedrive.neurons import IF, ILIF, LIF, PLIF, get_neuron, list_neurons
+from spikedrive.neurons import IF, ILIF, LIF, PLIF, CurrentLIF, get_neuron, list_neurons
 from spikedrive.neurons.delta import Accumulate
 from spikedrive.ops import surrogate
 
@@ -18,6 +18,7 @@ NEURONS = [
     IF(), IF(0.3, reset_value=-0.2), IF(strict=True), LIF(), LIF(0.9), LIF(0.37, 0.7, decay_input=False),
     LIF(0.8, reset_value=-0.4), LIF(0.8, strict=True, detach_reset=False, surrogate=surrogate.atan()), LIF(0.0),
     LIF(1.0, decay_input=False), PLIF(3.3), PLIF(7.0, 0.4, decay_input=False),
+    CurrentLIF(), CurrentLIF(0.8, 0.9, 1.3, reset_value=-0.2, strict=True),
 ]  # fmt: skip
 
 
@@ -76,21 +77,32 @@ def test_training_goes_on_as_before() -> None:
         assert torch.equal(y, z)
 
 
-def test_what_is_written_is_what_nir_says() -> None:
-    """The graph's arrays, stepped by Euler's rule and fired strictly, give our spikes."""
-    for neuron in NEURONS:
-        graph = to_nir(nn.Sequential(neuron), torch.zeros(1, 1, 5), dt=1e-3)
-        (node,) = (n for name, n in graph.nodes.items() if name not in ("input", "output"))
-        assert node.v_threshold.shape == (5,) and node.v_threshold.dtype == np.float32
-        x = (torch.randn(50, 5) * 2).double()
-        v, spikes = torch.tensor(node.v_reset).double(), []
-        for x_t in x:
-            leak = 0 if isinstance(node, nir.IF) else torch.tensor(node.v_leak) - v
-            tau = 1 if isinstance(node, nir.IF) else torch.tensor(node.tau).double()
-            v = v + 1e-3 / tau * (leak + torch.tensor(node.r).double() * x_t)
-            spikes.append(v > torch.tensor(node.v_threshold))
-            v = torch.where(spikes[-1], torch.tensor(node.v_reset).double(), v)
-        assert torch.equal(torch.stack(spikes).double()[:, None], neuron.double()(x[:, None]))
+def euler(node, x, dt):
+    """The node's differential equations in steps of dt, fired as NIR says; x (T, cells)."""
+    p = {
+        key: torch.tensor(value).double()
+        for key, value in vars(node).items()
+        if isinstance(value, np.ndarray)
+    }
+    v, current, spikes = p["v_reset"], torch.zeros_like(x[0]), []
+    for x_t in x:
+        current = current + dt / p["tau_syn"] * (p["w_in"] * x_t - current) if "tau_syn" in p else x_t
+        tau = p.get("tau", p.get("tau_mem"))
+        v = v + dt * p["r"] * current if tau is None else v + dt / tau * (p["v_leak"] - v + p["r"] * current)
+        spikes.append((v > p["v_threshold"]).double())
+        v = torch.where(spikes[-1] > 0, p["v_reset"], v)
+    return torch.stack(spikes)
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=repr)
+def test_what_is_written_is_what_nir_says(neuron) -> None:
+    graph = to_nir(nn.Sequential(neuron), torch.zeros(1, 1, 5), dt=1e-3)
+    (node,) = (n for name, n in graph.nodes.items() if name not in ("input", "output"))
+    assert node.v_threshold.shape == (5,) and node.v_threshold.dtype == np.float32
+    x = torch.randn(50, 5).double() * 2
+    expected = neuron.double()(x[:, None])[:, 0]
+    assert torch.equal(euler(node, x, 1e-3), expected) and expected.any()
+    neuron.float()
 
 
 def test_a_graph_of_another_tool() -> None:
@@ -99,20 +111,27 @@ def test_a_graph_of_another_tool() -> None:
     rng = np.random.default_rng(0)
     ranges = {"r": (0.5, 2), "v_leak": (-0.2, 0.3), "v_threshold": (0.4, 0.9), "v_reset": (-0.1, 0.1)}
     arrays = {key: rng.uniform(low, high, n) for key, (low, high) in ranges.items()}
-    graph = nir.NIRGraph.from_list(nir.LIF(tau=np.full(n, 5e-3), **arrays))
+    node = nir.LIF(tau=np.full(n, 5e-3), **arrays)
     x = torch.randn(200, 1, n).double() * 2
-    r, leak, threshold, reset = (torch.tensor(arrays[k]) for k in ("r", "v_leak", "v_threshold", "v_reset"))
-    v, expected = reset.clone(), []
-    for x_t in x[:, 0]:
-        v = v + dt / 5e-3 * (leak - v + r * x_t)
-        expected.append(v > threshold)
-        v = torch.where(expected[-1], reset, v)
-    model = from_nir(graph, dt=dt)
+    model = from_nir(nir.NIRGraph.from_list(node), dt=dt)
     assert isinstance(model[0], InputAffine)
     found = model.double()(x)
     assert found.mean() > 0.05
     # the gains are fp32, so a membrane that comes near enough to its threshold may fall on the other side
-    assert (found[:, 0] != torch.stack(expected)).double().mean() < 1e-3
+    assert (found[:, 0] != euler(node, x[:, 0], dt)).double().mean() < 1e-3
+
+
+def test_a_current_based_graph_of_another_tool() -> None:
+    n, dt = 7, 1e-3
+    constants = {"tau_syn": 4e-3, "tau_mem": 8e-3, "v_leak": -0.1, "v_reset": -0.1}
+    node = nir.CubaLIF(
+        **{key: np.full(n, value) for key, value in constants.items()},
+        r=np.linspace(1, 2, n), w_in=np.linspace(2, 3, n), v_threshold=np.linspace(0.5, 0.9, n),
+    )  # fmt: skip
+    x = torch.randn(200, 1, n).double() * 3
+    found = from_nir(nir.NIRGraph.from_list(node), dt=dt).double()(x)
+    assert found.mean() > 0.05
+    assert (found[:, 0] != euler(node, x[:, 0], dt)).double().mean() < 1e-3
 
 
 def test_an_edited_node_is_read_as_it_is_now() -> None:
@@ -157,6 +176,8 @@ def test_the_table_names_no_neuron_that_is_gone() -> None:
     ("model", "message"),
     [
         (LIF(reset="soft"), r"a LIF with reset='soft', and NIR's neurons are set to v_reset; .* Train with a hard"),
+        (LIF(delayed_reset=True), r"a LIF with delayed_reset=True, and NIR's neurons reset in the step of the spike"),
+        (CurrentLIF(1.0), r"a CurrentLIF that forgets nothing.*decays below 1"),
         (LIF(1.0), r"a LIF with decay=1 and decay_input=True.*Use IF"),
         (ILIF(), r"a ILIF, which has no node: NIR's neurons emit spikes, and this one integers"),
         (nn.BatchNorm1d(3), r"got BatchNorm1d\(3.* which NIR has no node for; .* fold BatchNorm"),
@@ -177,11 +198,18 @@ def lif(**arrays) -> nir.LIF:
     return nir.LIF(**{key: np.broadcast_to(value, 3).astype(float) for key, value in given.items()})
 
 
+def cuba(**arrays) -> nir.CubaLIF:
+    given = {"tau_syn": 1e-2, "tau_mem": 1e-2, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, **arrays}
+    return nir.CubaLIF(**{key: np.broadcast_to(value, 3).astype(float) for key, value in given.items()})
+
+
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
         (nir.NIRGraph.from_list(lif(tau=[1e-2, 2e-2, 1e-2])), r"tau from 0\.01 to 0\.02 in one .* Split the"),
         (nir.NIRGraph.from_list(lif(tau=1e-5)), r"tau 1e-05 s and a step of 0\.0001 s; .* smaller dt"),
+        (nir.NIRGraph.from_list(cuba(tau_mem=1e-5)), r"0\.01 s and 1e-05 s and a step of 0\.0001 s; .* smaller dt"),
+        (nir.NIRGraph.from_list(cuba(v_leak=0.5)), r"v_leak is not its v_reset; .* so that they agree"),
         (nir.NIRGraph.from_list(nir.Delay(np.ones(3))), r"a node Delay, which has no layer here; it takes Affine, "),
         (
             nir.NIRGraph({"input": port("input"), "a": lif(), "output": port("output")},

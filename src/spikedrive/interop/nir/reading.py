@@ -14,7 +14,7 @@ from spikedrive.errors import ConfigError
 from spikedrive.interop.nir.package import package
 from spikedrive.interop.nir.steps import EveryStep, InputAffine
 from spikedrive.interop.nir.writing import KEY, neuron_node
-from spikedrive.neurons import IF, LIF, get_neuron
+from spikedrive.neurons import IF, LIF, CurrentLIF, get_neuron
 from spikedrive.neurons.delta import Accumulate
 from spikedrive.ops.surrogate import Surrogate
 
@@ -143,6 +143,26 @@ def _lif(node: Any, dt: float, surrogate: Surrogate | None) -> list[nn.Module]:
     return [neuron] if whole else [*_driven(gain, offset), neuron]
 
 
+def _current_based(node: Any, dt: float, surrogate: Surrogate | None) -> list[nn.Module]:
+    synapse, membrane = _one(node.tau_syn, "tau_syn"), _one(node.tau_mem, "tau_mem")
+    if min(synapse, membrane) < dt:
+        raise ConfigError(
+            f"from_nir got time constants of {synapse:g} s and {membrane:g} s and a step of {dt:g} s; it takes steps "
+            "of at most either. Give a smaller dt."
+        )
+    if (node.v_leak != node.v_reset).any():
+        raise ConfigError(
+            "from_nir got a CubaLIF whose v_leak is not its v_reset; it takes one value for both. Move the membrane, "
+            "threshold included, so that they agree."
+        )
+    threshold, reset, unit = _membrane(node)
+    gain = node.r * (dt / membrane) * node.w_in * (dt / synapse) / unit
+    neuron = CurrentLIF(
+        1 - dt / synapse, 1 - dt / membrane, threshold, reset_value=reset, strict=True, surrogate=surrogate
+    )
+    return [*_driven(gain, 0 * gain), neuron]
+
+
 def _membrane(node: Any) -> tuple[float, float, Any]:
     """Threshold, reset, and the unit in which the membrane is counted.
 
@@ -184,4 +204,5 @@ def _sizes(value: Any) -> Any:
 _READERS: dict[str, Callable[..., list[nn.Module]]] = {
     "Affine": _linear, "Linear": _linear, "Conv1d": _convolution, "Conv2d": _convolution, "AvgPool2d": _pool,
     "SumPool2d": _pool, "Flatten": _flatten, "Scale": _scale, "I": _integrator, "IF": _if, "LIF": _lif,
+    "CubaLIF": _current_based,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -117,6 +118,11 @@ def neuron_node(neuron: nn.Module, shape: tuple[int, ...], dt: float) -> Any:
             f"to_nir got a {name} with reset='soft', and NIR's neurons are set to v_reset; it takes reset='hard'. "
             "Train with a hard reset."
         )
+    if getattr(neuron, "delayed_reset", False):
+        raise ConfigError(
+            f"to_nir got a {name} with delayed_reset=True, and NIR's neurons reset in the step of the spike; it takes "
+            "delayed_reset=False. Train with an immediate reset."
+        )
     node = _NODES[name](neuron, dt)
     for key, value in vars(node).items():
         if isinstance(value, np.ndarray) and key not in ("input_type", "output_type"):
@@ -142,10 +148,25 @@ def _leaky(neuron: Any, dt: float) -> Any:
     return nir.LIF(np.array(dt / (1 - decay)), np.array(gain), reset, threshold, reset)
 
 
+def _current_based(neuron: Any, dt: float) -> Any:
+    if max(neuron.current_decay, neuron.decay) == 1:
+        raise ConfigError(
+            "to_nir got a CurrentLIF that forgets nothing (a decay of 1), and the time constants of nir.CubaLIF are "
+            "finite; it takes decays below 1. Use IF behind Accumulate, or a decay near 1."
+        )
+    synapse, membrane = 1 / (1 - neuron.current_decay), 1 / (1 - neuron.decay)
+    reset = np.array(neuron.reset_value)
+    return package().CubaLIF(
+        tau_syn=np.array(dt * synapse), tau_mem=np.array(dt * membrane), r=np.array(membrane), v_leak=reset,
+        v_threshold=_threshold(neuron), v_reset=reset, w_in=np.array(synapse),
+    )  # fmt: skip
+
+
 _NODES: dict[str, Callable[[Any, float], Any]] = {
     "IF": lambda neuron, dt: package().IF(np.array(1 / dt), _threshold(neuron), np.array(neuron.reset_value)),
     "LIF": _leaky,
     "PLIF": _leaky,
+    "CurrentLIF": _current_based,
     "Accumulate": lambda _, dt: package().I(np.array(1 / dt)),
 }
 
@@ -156,22 +177,18 @@ def _threshold(neuron: Any) -> Any:
     return np.array(exact if neuron.strict else np.nextafter(exact, np.float32(-np.inf)))
 
 
-def _decay(neuron: LIF | PLIF) -> float:
-    return neuron.decay if isinstance(neuron, LIF) else float(1 - neuron.w.detach().double().sigmoid())
+def _decay(neuron: Any) -> float:
+    return float(1 - neuron.w.detach().double().sigmoid()) if isinstance(neuron, PLIF) else neuron.decay
 
 
 def _arguments(neuron: Any) -> dict[str, Any]:
     """What makes the same neuron again; a learned decay is now a given one."""
-    said = {
-        "name": "IF" if isinstance(neuron, IF) else "LIF", "threshold": neuron.threshold, "reset": neuron.reset,
-        "reset_value": neuron.reset_value, "strict": neuron.strict, "detach_reset": neuron.detach_reset,
-        "surrogate": [neuron.surrogate.name, neuron.surrogate.alpha],
-    }  # fmt: skip
-    return (
-        said
-        if isinstance(neuron, IF)
-        else {**said, "decay": _decay(neuron), "decay_input": neuron.decay_input}
-    )
+    cls = LIF if isinstance(neuron, PLIF) else type(neuron)
+    names = set(inspect.signature(cls).parameters) - {"decay", "surrogate"}
+    said = {name: getattr(neuron, name) for name in sorted(names) if hasattr(neuron, name)}
+    if not isinstance(neuron, IF):
+        said["decay"] = _decay(neuron)
+    return {"name": cls.__name__, "surrogate": [neuron.surrogate.name, neuron.surrogate.alpha], **said}
 
 
 def _array(tensor: Tensor) -> Any:
