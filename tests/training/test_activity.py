@@ -191,7 +191,7 @@ def test_bad_input_is_refused(tmp_path):
         read_counts(*torch.zeros(3, 1, 1, 2, 1, 1), heads=1, variant="softmax")
     silent = Tiny()
     silent.neurons = dict  # type: ignore[method-assign]
-    with pytest.raises(ConfigError, match="without neurons"):
+    with pytest.raises(ConfigError, match="without neurons that fire"):
         record_activity(silent, IMAGES, LABELS, out, **AS_BYTES)
     broken = Tiny()
     broken.gain.data.fill_(float("nan"))

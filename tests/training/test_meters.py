@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikedrive.neurons import ILIF
+from spikedrive.neurons import ILIF, TwoPoint
 from spikedrive.training.meters import FiringRate
 
 
@@ -17,6 +17,14 @@ def test_an_integer_counts_as_that_many_spikes(scale: float) -> None:
     with firing.watching(model):
         model(torch.tensor([0.0, 1.0, 2.0, 9.0]).view(1, 1, 4))
     assert firing.totals() == (7.0, 4.0)
+
+
+def test_real_numbers_are_no_spikes() -> None:
+    model, firing = nn.Sequential(TwoPoint(), ILIF()), FiringRate()
+    with firing.watching(model):
+        model(torch.ones(1, 1, 4))
+    # (1 + 2) three times, four neurons
+    assert firing.totals() == (12.0, 4.0)
 
 
 def test_hooks_live_only_while_watching() -> None:

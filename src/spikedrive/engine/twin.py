@@ -99,6 +99,7 @@ class Twin:
         if not isinstance(module, NeuronModule):
             raise LoweringError(f"{op.module!r} is a {type(module).__name__}; the twin compares neurons module by "
                                 "module. Give each neuron a module of its own.")  # fmt: skip
+        assert module.domain is not None, "what was lowered to integers has a domain"
         self._domains[op.module] = module.domain
         source = self.program.values[op.inputs[0]]
         unit = 2.0 ** (source.exponent - op.fraction)

@@ -17,6 +17,7 @@ from spikedrive.data.transforms import normalise
 from spikedrive.errors import ConfigError, DataError, ShapeError
 from spikedrive.files import atomic_write
 from spikedrive.neurons import Neuron
+from spikedrive.ops.domain import Domain
 
 BINS = 60
 RASTER_UNITS = 256
@@ -150,7 +151,7 @@ def firing_inputs(neuron: Neuron, like: Tensor) -> Tensor:
 
     *Shapes*: (domain.high - domain.low,), in the dtype and on the device of `like`.
     """
-    domain = neuron.domain
+    domain = _domain(neuron)
     wanted = torch.arange(domain.low + 1, domain.high + 1, device=like.device)
     high = torch.full((len(wanted),), 2.0**20, dtype=like.dtype, device=like.device)
     low = -high
@@ -174,7 +175,8 @@ class _LayerStatistics:
 
     def __init__(self, path: str, neuron: Neuron) -> None:
         self.path, self.neuron = path, neuron
-        self.levels = neuron.domain.levels
+        self.domain = _domain(neuron)
+        self.levels = self.domain.levels
         self.steps = self.units = 0
         self._spikes = self._active = self._outputs = 0
         self._sample: Tensor | None = None
@@ -203,8 +205,8 @@ class _LayerStatistics:
                 "Look for diverged weights or a broken image."
             )
         # one image's sum is exact in fp32, all of them together need fp64
-        per_image = (y if self.neuron.domain.low >= 0 else y.abs()).flatten(2).sum(-1)
-        self._spikes += round(float(per_image.double().sum()) / self.neuron.domain.scale)
+        per_image = (y if self.domain.low >= 0 else y.abs()).flatten(2).sum(-1)
+        self._spikes += round(float(per_image.double().sum()) / self.domain.scale)
         self._active += int(y.count_nonzero())
         self._outputs += y.numel()
         self.steps, self.units = y.shape[0], y[0, 0].numel()
@@ -251,18 +253,24 @@ def _hooked(neurons: dict[str, Neuron], see: Any) -> Iterator[None]:
 
 
 def _neurons(model: Any) -> dict[str, Neuron]:
-    neurons = model.neurons()
+    """Those that fire: one that emits real numbers has no spikes to record."""
+    neurons = {path: neuron for path, neuron in model.neurons().items() if neuron.domain is not None}
     if not neurons:
         raise ConfigError(
-            f"record_activity got a {type(model).__name__} without neurons; it takes a spiking model. "
+            f"record_activity got a {type(model).__name__} without neurons that fire; it takes a spiking model. "
             "Build one with create_model."
         )
     return neurons
 
 
+def _domain(neuron: Neuron) -> Domain:
+    assert neuron.domain is not None, "only neurons that fire are recorded"
+    return neuron.domain
+
+
 def _integers(neuron: Neuron, y: Tensor) -> Tensor:
     """The integers behind a neuron's outputs; rounding undoes the inexact quotient by the scale only."""
-    return (y / neuron.domain.scale).round().to(torch.int32)
+    return (y / _domain(neuron).scale).round().to(torch.int32)
 
 
 def _edges(received: Tensor, firing: Tensor) -> Tensor:

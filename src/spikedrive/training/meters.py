@@ -16,8 +16,8 @@ from spikedrive.neurons import Neuron
 class FiringRate:
     """Spikes per neuron per step over the whole network, of the last pass inside `watching`.
 
-    An integer s counts as s spikes. The hooks live only inside `watching`, so that copies, exports and
-    the passes in between know nothing of them.
+    An integer s counts as s spikes, a real number as nothing: neurons that emit those are left out. The hooks live
+    only inside `watching`, so that copies, exports and the passes in between know nothing of them.
     """
 
     def __init__(self) -> None:
@@ -40,10 +40,13 @@ class FiringRate:
 
     def _see(self, module: nn.Module, args: Any, output: Tensor) -> None:
         assert isinstance(module, Neuron)
-        counts = output.detach() if module.domain.low >= 0 else output.detach().abs()
+        domain = module.domain
+        if domain is None:
+            return
+        counts = output.detach() if domain.low >= 0 else output.detach().abs()
         # half precision would stop counting at a few thousand
         spikes = counts.sum(dtype=torch.float64 if counts.dtype == torch.float64 else torch.float32)
-        self._counts.append((spikes / module.domain.scale, output.numel()))
+        self._counts.append((spikes / domain.scale, output.numel()))
 
 
 @dataclass
