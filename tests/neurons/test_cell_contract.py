@@ -157,6 +157,18 @@ def test_one_node_in_an_exported_graph_that_is_its_equation(cell) -> None:
 
 
 @once
+def test_it_compiles_in_one_graph(cell, unchecked) -> None:
+    torch._dynamo.reset()
+    x = torch.randn(3, 2, INPUTS, requires_grad=True)
+    found = []
+    for run_ in (cell, torch.compile(cell, backend="aot_eager", fullgraph=True)):
+        y = run_(x)
+        found.append((y, *torch.autograd.grad(y.square().sum(), x)))
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=0, atol=1e-6)
+
+
+@once
 def test_torch_accepts_the_registration(cell) -> None:
     own = type(cell).__name__ not in WITHOUT_OPERATION
     with Calls() as calls:
