@@ -9,6 +9,7 @@ import pytest
 
 import spikedrive
 from cli.conftest import Command
+from spikedrive import native
 
 
 def test_it_names_versions_and_what_runs_the_programs(command: Command) -> None:
@@ -32,6 +33,28 @@ def test_it_says_so_where_there_is_no_compiler_and_no_browser(
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     assert json.loads(command("doctor", "--json").out)["compiler"] == str(tool)
+
+
+def test_it_says_which_instruction_set_the_neurons_use_and_why_none(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "train", None)
+    monkeypatch.setattr(native, "missing", "it was not built")
+    assert json.loads(command("doctor", "--json").out)["neuron kernels"] == (
+        "none: it was not built; neurons run in PyTorch"
+    )
+
+    class Module:
+        isas = staticmethod(lambda: ["scalar", "avx2"])
+        parallel = staticmethod(lambda: True)
+
+    monkeypatch.setattr(native, "train", Module)
+    native._level.cache_clear()
+    monkeypatch.setenv("SPIKEDRIVE_ISA", "scalar")
+    assert json.loads(command("doctor", "--json").out)["neuron kernels"].startswith(
+        "scalar (of scalar, avx2)"
+    )
+    native._level.cache_clear()
 
 
 def test_people_get_a_table(command: Command) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import spikedrive
+from spikedrive import native
 from spikedrive.cli.output import JsonFlag, emit, table
 
 PACKAGES = ("torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "plotly", "pillow")
@@ -42,6 +43,7 @@ def facts() -> dict[str, Any]:
         "cpu features": _cpu_features(),
         "gpu": "found" if Path("/dev/nvidia0").exists() else "none",
         "compiler": _first(COMPILERS),
+        "neuron kernels": native.summary(),
         "native kernels": "not part of this build; the NumPy interpreter runs programs, exact to the bit",
         "browser": _first(BROWSERS),
         "data: fashion_mnist": _folder(
