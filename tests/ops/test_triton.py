@@ -9,21 +9,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from ops import triton_device
 from spikedrive.errors import ConfigError
-from spikedrive.neurons import IF, LIF, PLIF
+from spikedrive.neurons import IF, ILIF, LIF, NILIF, PLIF, CurrentLIF, TernaryLIF
 from spikedrive.ops import surrogate
+from spikedrive.ops.current import reference as current_reference
+from spikedrive.ops.ilif import reference as ilif_reference
+from spikedrive.ops.ilif.options import Options as IntegerOptions
 from spikedrive.ops.lif import reference as lif_reference
 from spikedrive.ops.lif.native import HALF, saving
 from spikedrive.ops.lif.options import Options
 from spikedrive.ops.surrogate import FORMS, GRADIENTS
+from spikedrive.ops.ternary import reference as ternary_reference
+from spikedrive.ops.ternary.options import Options as TernaryOptions
 
 pytestmark = pytest.mark.triton
 
 DEVICE = triton_device.DEVICE
 # one block of 1024 elements and a part of one, and a part of a byte of bits
-SHAPE = (4, 3, 467)
+SHAPE = (3, 3, 467)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -89,6 +95,107 @@ def test_the_leaky_scan_equals_its_reference(changes, dtype) -> None:
             assert distance(found[1], wanted[1]) < bound
         if o.learned:
             assert distance(found[2], wanted[2]) < bound
+
+
+INTEGERS = {
+    "": {},
+    "half up, open": {"half_even": False, "closed_gate": False, "scale": 0.25},
+    "a threshold of no power of two": {"threshold": 0.7},
+    "carry": {"carry": True, "threshold": 0.25},
+    "carry, input decays": {"carry": True, "decay_input": True},
+    "carry, attached": {"carry": True, "detach_reset": False},
+    "repeats": {"repeats": 3},
+    "repeats, carry": {"repeats": 3, "carry": True, "decay_input": True, "levels": 2},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("changes", INTEGERS.values(), ids=list(INTEGERS))
+def test_the_integer_scan_equals_its_reference(changes, dtype) -> None:
+    from spikedrive.ops.ilif import triton as ilif_triton
+
+    changes = dict(changes)
+    carry = changes.pop("carry", False)
+    o = IntegerOptions(4, 0.6, 1.0, False, True, True, 1, 1.0, True)._replace(**changes)
+    # every half level and every bound, with the nearest numbers on both sides
+    edges = torch.arange(-2, 2 * o.levels + 3, dtype=dtype) / 2 * o.threshold
+    x = torch.randn(SHAPE, dtype=dtype) * o.levels * o.threshold
+    x.view(-1)[: 3 * len(edges)] = torch.cat([edges, edges.nextafter(edges + 1), edges.nextafter(edges - 1)])
+    x = x.to(DEVICE)
+    v = torch.randn_like(x[0]) if carry else None
+    y, last, gates = ilif_triton.forward(x, v, o)
+    expected, expected_last, opened = ilif_reference.forward(x, v, o)
+    assert torch.equal(y, expected) and torch.equal(last, expected_last)
+    assert gates.dtype == torch.uint8 and 8 * gates.numel() < opened.numel() + 8 * len(gates)
+    grad, grad_last = torch.randn_like(x), torch.randn_like(x[0]) if carry else None
+    found = ilif_triton.backward(grad, grad_last, gates, carry, o)
+    wanted = ilif_reference.backward(grad, grad_last, opened, carry, o)
+    for a, b in zip(found[: 1 + carry], wanted, strict=False):
+        assert distance(a, b) < (1e-6 if dtype == torch.float32 else 1e-14)
+
+
+CURRENTS = {
+    "half": {},
+    "soft, attached": {"hard_reset": False, "detach_reset": False},
+    "full, reset value": {"detach_reset": False, "reset_value": -0.3},
+    "bits": RECTANGLE,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("changes", CURRENTS.values(), ids=list(CURRENTS))
+def test_the_current_based_scan_equals_its_reference(changes, dtype) -> None:
+    from spikedrive.ops.current import triton as current_triton
+
+    o = options(0.6, decay_input=False, **changes)
+    x = torch.randn(SHAPE, dtype=dtype, device=DEVICE)
+    states = torch.randn_like(x[0]), torch.randn_like(x[0])
+    for (v, c), grads in (((None, None), (None, None)), (states, states[::-1])):
+        *found, saved = current_triton.forward(x, v, c, 0.7, o)
+        *expected, charged = current_reference.forward(x, v, c, 0.7, o)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        grad = torch.randn_like(x)
+        back = current_triton.backward(grad, *grads, saved, 0.7, o)
+        wanted = current_reference.backward(grad, *grads, charged, 0.7, o)
+        bound = 5e-4 if saving(o, dtype) == HALF else 1e-5 if dtype == torch.float32 else 1e-12
+        assert all(distance(a, b) < bound for a, b in zip(back, wanted, strict=True))
+
+
+TERNARIES = {
+    "": {},
+    "soft, attached, plain input": {"hard_reset": False, "detach_reset": False, "decay_input": False},
+    "attached, reset value": {"detach_reset": False, "reset_value": 0.1},
+    "window": {"window": 0.8},
+    "window, soft, attached": {"window": 0.8, "hard_reset": False, "detach_reset": False},
+    "window, attached": {"window": 1.2, "detach_reset": False},
+    "window, full": {"window": 0.8, "compact": False},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("changes", TERNARIES.values(), ids=list(TERNARIES))
+def test_the_ternary_scan_equals_its_reference(changes, dtype) -> None:
+    from spikedrive.ops.ternary import triton as ternary_triton
+
+    o = TernaryOptions(0.6, 0.5, True, True, 0.0, True, 0.0, "atan", 2.0, True)._replace(**changes)
+    x = torch.randn(SHAPE, dtype=dtype, device=DEVICE)
+    for v, grad_last in ((None, None), (torch.randn_like(x[0]), torch.randn_like(x[0]))):
+        spikes, last, saved = ternary_triton.forward(x, v, o)
+        expected, expected_last, charged = ternary_reference.forward(x, v, o)
+        assert torch.equal(spikes, expected) and torch.equal(last, expected_last)
+        grad = torch.randn_like(x)
+        found = ternary_triton.backward(grad, grad_last, saved, o)
+        wanted = ternary_reference.backward(grad, grad_last, charged, o)
+        bound = 1e-5 if dtype == torch.float32 else 1e-12
+        assert all(distance(a, b) < bound for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_level_of_nan_is_nan() -> None:
+    from spikedrive.ops.ilif import triton as ilif_triton
+
+    x = torch.full((1, 1, 3), torch.nan, device=DEVICE)
+    y, _, _ = ilif_triton.forward(x, None, IntegerOptions(4, 0.0, 1.0, False, True, True, 1, 1.0, False))
+    assert y.isnan().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -169,6 +276,10 @@ NEURONS = {
     "LIF": lambda: LIF(reset_value=-0.2, surrogate=surrogate.rectangular(2.0)),
     "IF": lambda: IF(reset="soft"),
     "PLIF": lambda: PLIF(tau=3.0),
+    "ILIF": lambda: ILIF(carry=True),
+    "NILIF": NILIF,
+    "CurrentLIF": CurrentLIF,
+    "TernaryLIF": TernaryLIF,
 }
 
 
@@ -180,9 +291,9 @@ def test_a_neuron_runs_on_them_forward_and_backward(make, monkeypatch) -> None:
     results = []
     for name in ("triton", "reference"):
         monkeypatch.setenv("SPIKEDRIVE_IMPL", name)
-        y, last = neuron.scan(x, neuron.rest(x))
-        inputs = [x, *neuron.parameters()]
-        results.append((y, *torch.autograd.grad((y * weight).sum() + (last * weight[0]).sum(), inputs)))
+        y, state = neuron.scan(x, neuron.rest(x))
+        total = (y * weight).sum() + sum((s * weight[0]).sum() for s in tree_leaves(state) if s is not None)
+        results.append((y, *torch.autograd.grad(total, [x, *neuron.parameters()])))
     assert torch.equal(results[0][0], results[1][0])
     for a, b in zip(results[0][1:], results[1][1:], strict=True):
         assert distance(a, b) < 5e-4

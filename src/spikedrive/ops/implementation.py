@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
 from functools import lru_cache
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -41,6 +43,11 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
         _say_once(native.missing)
         return "reference"
     return "native"
+
+
+def triton_of(package: str) -> ModuleType:
+    """The Triton form of a scan, imported where it runs: Triton is large, and many machines have none."""
+    return importlib.import_module(f"{package}.triton")
 
 
 def _triton(x: Tensor) -> str:

@@ -57,9 +57,16 @@ def ilif_scan(
 
 
 def _implementation(x: Tensor, v: Tensor | None, repeats: int) -> str:
-    """`native`, `eager` or `reference`."""
-    name = implementation.choose(x)
+    """`native`, `triton`, `eager` or `reference`."""
+    name = implementation.choose(x, triton_covers=True)
     return "eager" if name == "reference" and eager.applies(x, v, repeats) else name
+
+
+def _module(name: str) -> Any:
+    """The implementation of that name."""
+    if name == "triton":
+        return implementation.triton_of(__name__)
+    return native if name == "native" else reference
 
 
 def _forward(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +76,7 @@ def _forward(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor
         y = eager.forward(x, o.levels, o.threshold, o.half_even, o.scale)
         last, saved = x.new_empty(0), x.new_empty(0, dtype=torch.bool)
     else:
-        y, last, saved = (native if name == "native" else reference).forward(x, v, o)
+        y, last, saved = _module(name).forward(x, v, o)
     strides = native.arranged(x, o, v is not None).stride()
     return layout.like(y, strides), last if v is None else layout.like(last, strides[1:]), saved
 
@@ -79,7 +86,7 @@ def _fake(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, T
     name = _implementation(x, v, o.repeats)
     x = native.arranged(x, o, v is not None)
     last = x.new_empty(0) if v is None else x.new_empty_strided(x.shape[1:], x.stride()[1:])
-    if name == "native":
+    if name in ("native", "triton"):
         saved = native.gates_like(x, o.repeats) if o.save else x.new_empty(0, dtype=torch.uint8)
     else:
         whole = o.save and name == "reference"
@@ -115,7 +122,9 @@ def _pullback(
     o, strides = Options(*options), tuple(strides)
     grad_y = layout.like(grad_y, strides)
     if saved.dtype == torch.uint8:
-        return native.backward(grad_y, grad_last, saved, carry, o)
+        # bits, which both of those that save them read
+        name = "triton" if implementation.choose(grad_y, triton_covers=True) == "triton" else "native"
+        return _module(name).backward(grad_y, grad_last, saved, carry, o)
     if saved.dtype == torch.bool:
         grad_x, grad_v = reference.backward(grad_y, grad_last, saved, carry, o)
     else:

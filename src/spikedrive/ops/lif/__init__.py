@@ -61,10 +61,7 @@ def _implementation(x: Tensor, o: Options) -> Any:
         x, native_covers=known and not (o.learned and o.delayed_reset), triton_covers=known
     )
     if name == "triton":
-        # imported where it runs: Triton is large, and many machines have none
-        from spikedrive.ops.lif import triton
-
-        return triton
+        return implementation.triton_of(__name__)
     return native if name == "native" else reference
 
 

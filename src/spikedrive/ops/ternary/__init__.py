@@ -47,7 +47,10 @@ def ternary_scan(
 
 def _implementation(x: Tensor, o: Options) -> Any:
     """The module that computes this scan."""
-    name = implementation.choose(x, native_covers=o.surrogate in native.SURROGATES)
+    known = o.surrogate in native.SURROGATES
+    name = implementation.choose(x, native_covers=known, triton_covers=known)
+    if name == "triton":
+        return implementation.triton_of(__name__)
     return native if name == "native" else reference
 
 

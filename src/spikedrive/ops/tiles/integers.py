@@ -83,7 +83,7 @@ def forward(x, v, y, last, gates, steps, size, DECAY: tl.constexpr, GAIN: tl.con
 @triton.jit
 def backward(grad_y, grad_last, gates, grad_x, grad_v, steps, last, last_gate, size, DECAY: tl.constexpr,
              GAIN: tl.constexpr, THRESHOLD: tl.constexpr, REPEATS: tl.constexpr, SCALE: tl.constexpr,
-             CARRY: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+             CARRY: tl.constexpr, DETACH: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """Gradients of x and of the first membrane (`grad_v` None: not wanted), from the last charge to the first.
 
     `last` and `last_gate` are where the last step begins in grad_y and the last charge in gates.
@@ -102,7 +102,12 @@ def backward(grad_y, grad_last, gates, grad_x, grad_v, steps, last, last_gate, s
         if not CARRY:
             grad_membrane = tl.zeros((BLOCK,), REAL)
         for _repeat in range(REPEATS):
-            grad_h = grad_membrane + grad_s * load_bits(gates, at, inside).to(REAL)
+            passes = load_bits(gates, at, inside).to(REAL)
+            grad_h = grad_membrane
+            if not DETACH:
+                # an attached reset takes away what fired: dv/dh = 1 - threshold ds/dh
+                grad_h *= 1 - passes
+            grad_h += grad_s * passes
             if CARRY or REPEATS > 1:
                 total += grad_h * GAIN
                 grad_membrane = grad_h * DECAY

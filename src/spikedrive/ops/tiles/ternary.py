@@ -1,7 +1,8 @@
 """Ternary spikes in Triton; the equations are those of `spikedrive.ops.ternary.reference`.
 
 With WINDOW above 0 the slope is 1 where |h| <= WINDOW; otherwise it is the surrogate's at both thresholds.
-Bits are three planes a step: fired, fired below zero, inside the window.
+Bits are three planes a step: fired, fired below zero, inside the window. They do for no hard reset that
+gradients pass.
 """
 
 from __future__ import annotations
@@ -70,26 +71,30 @@ def backward(grad_spikes, grad_last, saved, grad_x, grad_v, steps, last, last_sa
             row = (size + 7) // 8
             fired = load_bits(saved, at, inside)
             slope = load_bits(saved + 2 * row, at, inside).to(REAL)
-            h = grad_s
+            h = slope
+            size_slope = slope
             saved -= 3 * row
         else:
             h = tl.load(saved + at, mask=inside, other=0)
             fired = tl.abs(h) >= THRESHOLD
+            # of s, and of |s|, which a hard reset sees
             if WINDOW > 0:
                 slope = (tl.abs(h) <= WINDOW).to(REAL)
+                size_slope = tl.where(fired, tl.where(h < 0, -slope, slope), tl.zeros((BLOCK,), REAL))
             else:
-                slope = SLOPE(h - THRESHOLD, ALPHA) + SLOPE(-h - THRESHOLD, ALPHA)
+                up = SLOPE(h - THRESHOLD, ALPHA)
+                down = SLOPE(-h - THRESHOLD, ALPHA)
+                slope = up + down
+                size_slope = up - down
             saved -= size
-        if not DETACH:
-            if HARD:
-                # v = (1 - |s|) h + |s| r, and |s| moves with the sign of h
-                lost = RESET - h
-                grad_s += grad_membrane * tl.where(h < 0, -lost, lost)
-            else:
-                grad_s -= grad_membrane * THRESHOLD
         grad_h = grad_membrane
         if HARD:
             grad_h = tl.where(fired, tl.zeros((BLOCK,), REAL), grad_membrane)
+        if not DETACH:
+            if HARD:
+                grad_h += grad_membrane * (RESET - h) * size_slope
+            else:
+                grad_s -= grad_membrane * THRESHOLD
         grad_h += grad_s * slope
         tl.store(grad_x + at, grad_h * GAIN, mask=inside)
         grad_membrane = grad_h * DECAY
