@@ -123,8 +123,8 @@ def _pullback(
     grad_y = layout.like(grad_y, strides)
     if saved.dtype == torch.uint8:
         # bits, which both of those that save them read
-        name = "triton" if implementation.choose(grad_y, triton_covers=True) == "triton" else "native"
-        return _module(name).backward(grad_y, grad_last, saved, carry, o)
+        on_triton = grad_y.is_cuda or implementation.choose(grad_y, triton_covers=True) == "triton"
+        return _module("triton" if on_triton else "native").backward(grad_y, grad_last, saved, carry, o)
     if saved.dtype == torch.bool:
         grad_x, grad_v = reference.backward(grad_y, grad_last, saved, carry, o)
     else:
