@@ -14,26 +14,26 @@ MAKE = {"Poisson": lambda **k: Poisson(6, **k), "RSC": lambda **k: RSC(6, sigma=
 
 
 def test_the_rate_converges_to_the_intensity() -> None:
-    x = torch.linspace(0, 1, 11)[None]
-    steps = 20_000
+    x = torch.linspace(0, 1, 11).repeat(50, 1)
+    steps = 400
     s = Poisson(steps, seed=3)(x)
     assert s.unique().tolist() == [0.0, 1.0]
-    error = (s.mean(0) - x).abs()
+    error = (s.mean((0, 1)) - x[0]).abs()
     # four standard deviations of a mean of coin tosses
-    assert (error <= 4 * (x * (1 - x) / steps).sqrt()).all()
+    assert (error <= 4 * (x[0] * (1 - x[0]) / (50 * steps)).sqrt()).all()
 
 
 def test_steps_and_neurons_are_independent() -> None:
-    s = Poisson(4000, seed=0)(torch.full((1, 8), 0.5))[:, 0]
+    s = Poisson(2000, seed=0)(torch.full((1, 8), 0.5))[:, 0]
     seen = torch.corrcoef(torch.cat([s[1:], s[:-1]], 1).T)
-    assert float((seen - torch.eye(16)).abs().max()) < 0.08
+    assert float((seen - torch.eye(16)).abs().max()) < 0.1
 
 
 def test_the_noise_has_its_deviation_and_the_input_as_its_mean() -> None:
-    x = torch.tensor([[-1.0, 0.0, 2.0]])
-    y = RSC(40_000, sigma=0.7, seed=1)(x)
-    torch.testing.assert_close(y.mean(0), x, rtol=0, atol=0.02)
-    torch.testing.assert_close(y.std(0), torch.full((1, 3), 0.7), rtol=0, atol=0.02)
+    x = torch.tensor([-1.0, 0.0, 2.0])
+    y = RSC(400, sigma=0.7, seed=1)(x.repeat(100, 1))
+    torch.testing.assert_close(y.mean((0, 1)), x, rtol=0, atol=0.02)
+    torch.testing.assert_close(y.std((0, 1)), torch.full((3,), 0.7), rtol=0, atol=0.02)
 
 
 def test_without_noise_it_is_direct_coding() -> None:
