@@ -47,7 +47,12 @@ def neuron_picture(card: Card) -> str:
     shown = dict(list(zip(card.states, states, strict=False))[:MOST_STATES]) if states else {}
     rows = 2 + len(shown)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 0.9 + 0.85 * rows), layout="constrained")
+        height = 0.9 + 0.85 * rows
+        figure = Figure(figsize=(7.4, height))
+        # margins in inches: to find them out would take longer than to draw
+        figure.subplots_adjust(
+            left=0.6 / 7.4, right=0.995, top=1 - 0.12 / height, bottom=0.45 / height, hspace=0.2
+        )
         axes = figure.subplots(rows, 1, sharex=True, height_ratios=[0.7, *[1.2] * len(shown), 0.8])
         steps = range(len(x))
         axes[0].fill_between(steps, x[:, 0, 0], step="mid", color=NEUTRAL, alpha=0.45, linewidth=0)
@@ -63,9 +68,9 @@ def neuron_picture(card: Card) -> str:
         _draw_output(axes[-1], y, graded=card.domain is None)
         axes[-1].set_xlabel("step")
         axes[-1].set_xlim(-0.5, len(x) - 0.5)
-        for axis in axes[:-1]:
-            axis.tick_params(bottom=False)
-        figure.align_ylabels()
+        for axis in axes:
+            axis.tick_params(bottom=axis is axes[-1])
+            axis.yaxis.set_label_coords(-0.06, 0.5)
         return _svg(figure, f"{card.name}: input, state and output at each of {len(x)} steps")
 
 
@@ -74,8 +79,8 @@ def surrogate_picture(name: str, alpha: float) -> str:
     u = torch.linspace(-2, 2, 321)
     slope = Surrogate(name, alpha).gradient(u)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.7, 0.75), layout="constrained")
-        axis = figure.subplots()
+        figure = Figure(figsize=(1.7, 0.75))
+        axis = figure.add_axes((0.2, 0.24, 0.77, 0.7))
         axis.fill_between(u, slope, color=SPIKING, alpha=0.25, linewidth=0)
         axis.plot(u, slope, color=SPIKING, linewidth=1.2)
         axis.axvline(0, color=NEUTRAL, linewidth=0.6)
