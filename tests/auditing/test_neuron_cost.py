@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spikedrive.auditing.neuron_cost import NeuronCost, neuron_cost
-from spikedrive.neurons import IF, ILIF, LIF, NILIF, PLIF, Neuron
+from spikedrive.neurons import IF, ILIF, LIF, NILIF, PLIF, CurrentLIF, Neuron, TernaryLIF
 from spikedrive.ops import domains, equation
 from spikedrive.ops.domain import Binary
 
@@ -26,6 +26,10 @@ def cost(**counts: float) -> NeuronCost:
         # the gain of the input folds into the weights in front
         (LIF(decay_input=False), cost(additions=1, compares=1, shifts=1, selections=1)),
         (LIF(0.3), cost(additions=1, compares=1, multiplications=1, selections=1)),
+        # 3/4 v is v less a quarter of it
+        (LIF(0.75), cost(additions=2, compares=1, shifts=1, selections=1)),
+        (CurrentLIF(0.5, 0.75), cost(additions=3, compares=1, shifts=2, selections=1)),
+        (TernaryLIF(), cost(additions=2, compares=4, shifts=1, selections=1)),
         (PLIF(), cost(additions=1, compares=1, shifts=1, selections=1)),
         (PLIF(3.0, reset="soft"), cost(additions=2, compares=1, multiplications=1)),
         (ILIF(), cost(compares=4)),

@@ -12,7 +12,9 @@ from torch.utils import _pytree as pytree
 from spikedrive.auditing.bounds import Proof, propagate
 from spikedrive.auditing.folding import Step, materialise
 from spikedrive.auditing.neuron_cost.equation import SYNAPSE, equation_graph
-from spikedrive.auditing.trace import Node
+from spikedrive.auditing.rules.neurons import is_shift
+from spikedrive.auditing.trace import Node, Ref
+from spikedrive.auditing.value import of_constant
 from spikedrive.neurons import Neuron
 from spikedrive.ops.domain import Binary, Domain
 
@@ -29,7 +31,7 @@ class NeuronCost:
     """The operations of one neuron at one step.
 
     `additions` include subtractions; `multiplications` include divisions; `shifts` are multiplications by a
-    power of two; `selections` choose one of two numbers where a spike says so, as a hard reset does;
+    power of two (by one less a power of two: a shift and an addition); `selections` choose one of two numbers where a spike says so, as a hard reset does;
     `functions` are exponentials, roots and the like. Constants that scale the input fold into the weights in
     front, those that scale the output into the weights behind.
     """
@@ -107,11 +109,27 @@ def _counts(proof: Proof) -> dict[str, float]:
         counts["selections"] += tally.ands + sum(event.worst for event in chosen if event.largest <= 1)
         counts["additions"] += tally.additions + tally.sums
         counts["additions"] += sum(event.worst for event in chosen if event.largest > 1)
-        counts["multiplications"] += tally.multiplications
+        moved = tally.multiplications if _is_shift_and_difference(proof, tally.node) else 0
+        counts["multiplications"] += tally.multiplications - moved
+        counts["additions"] += moved
+        counts["shifts"] += moved
         counts["functions"] += tally.functions
         counts["shifts"] += tally.shifts
         counts["compares"] += tally.compares
     return counts
+
+
+def _is_shift_and_difference(proof: Proof, node: Node) -> bool:
+    """Whether it multiplies by one less a power of two, as in 3/4 v = v - v/4."""
+    if node.op != "aten.mul.Tensor":
+        return False
+    values = [
+        proof.value(leaf.name) if isinstance(leaf, Ref) else of_constant(torch.tensor(leaf))
+        for leaf in node.args
+    ]
+    constants = [float(value.literal) for value in values if value.base == "constant" and value.count == 1]
+    # what is multiplied must hold no other constant that waits
+    return len(constants) == 1 and is_shift(constants[0]) and not any(value.has_gain for value in values)
 
 
 def _is_in_a_threshold(proof: Proof, node: Node) -> bool:
