@@ -19,8 +19,8 @@ inline __attribute__((always_inline)) typename V::Mask fires(typename V::Float h
   return strict ? V::gt(h, V::set(threshold)) : V::ge(h, V::set(threshold));
 }
 
-// One step of one tile; v and c are the tile's state.
-template <class In, Save save, class V>
+// One step of one tile; v and c are the tile's state. `plain` promises neither a delayed reset nor a synapse.
+template <class In, Save save, bool plain, class V>
 inline __attribute__((always_inline)) void charge_fire_reset(
     V, const Leaky& p, int64_t from, int64_t to, const In* x, typename V::Real* v, typename V::Real* c, In* spikes,
     void* saved, uint8_t* window) {
@@ -29,7 +29,7 @@ inline __attribute__((always_inline)) void charge_fire_reset(
   const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value), one = V::set(1);
   const auto synapse_decay = V::set(p.synapse_decay);
   const TwoLevels<V> two(p.surrogate, p.alpha);
-  const bool hard = p.hard, strict = p.strict, delayed = p.delayed, synapse = p.synapse;
+  const bool hard = p.hard, strict = p.strict, delayed = !plain && p.delayed, synapse = !plain && p.synapse;
   for (int64_t i = from; i < to; i += V::width) {
     auto before = V::load(v + i);
     auto input = V::load(x + i);
@@ -93,6 +93,7 @@ void leaky_forward_as(const LeakyForward& p) {
   using Real = typename V::Real;
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
+  const bool plain = !p.delayed && !p.synapse;
   for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size], c[tile_size], u[save == Save::half ? tile_size : 1];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
@@ -108,7 +109,8 @@ void leaky_forward_as(const LeakyForward& p) {
       if constexpr (save == Save::half) saved = u;
       if constexpr (save == Save::full) saved = static_cast<Real*>(p.saved) + at;
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        charge_fire_reset<In, save>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window);
+        if (plain) charge_fire_reset<In, save, true>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window);
+        else charge_fire_reset<In, save, false>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window);
       });
       if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(p.saved) + at, count);
     }
@@ -132,38 +134,16 @@ void leaky_forward_of(const LeakyForward& p) {
   }
 }
 
-// What the backward pass of one step needs of the tile: the slopes, the spikes as bits, and h where asked for.
+// What the backward pass of one step reads of the tile. From h: slopes, spikes as bits, and h itself.
 template <class R>
 struct Step {
   R* slope;
   uint8_t* fired;
   const R* h;
+  // as the forward pass saved them
+  const F16* slopes;
+  const uint8_t *spike_bits, *window_bits;
 };
-
-template <class V>
-void read_bits(const LeakyBackward& p, int64_t t, int64_t first, int64_t count, const Step<typename V::Real>& step) {
-  const auto* saved = static_cast<const uint8_t*>(p.saved);
-  const uint8_t* fired = saved + bit_row(p.size, t, 0) + first / 8;
-  const uint8_t* window = saved + bit_row(p.size, t, 1) + first / 8;
-  std::memcpy(step.fired, fired, static_cast<size_t>((count + 7) / 8));
-  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-    using W = decltype(lanes);
-    const TwoLevels<W> two(p.surrogate, p.alpha);
-    for (int64_t i = from; i < to; i += W::width) W::store(step.slope + i, two.level(W::load_bits(window, i)));
-  });
-}
-
-template <class V>
-void read_slopes(const F16* saved, int64_t count, const Step<typename V::Real>& step) {
-  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-    using W = decltype(lanes);
-    for (int64_t i = from; i < to; i += W::width) {
-      const auto read = W::load(saved + i);
-      W::store(step.slope + i, W::abs(read));
-      W::store_bits(step.fired, i, W::positive(read));
-    }
-  });
-}
 
 template <class V>
 void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V::Real>& step) {
@@ -181,24 +161,42 @@ void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V:
 }
 
 // One step backward: carry holds the gradient of v after the step, then of v before it.
-template <class V, class In>
+// `plain` promises a detached reset that is not delayed, no synapse, no learned decay and a grad_spikes: the usual
+// case, which then has no question left in its loop.
+template <Save save, bool plain, class V, class In>
 inline __attribute__((always_inline)) void pull_back(
     V, const LeakyBackward& p, int64_t from, int64_t to, const Step<typename V::Real>& step, const In* grad_spikes,
     typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last) {
   const auto decay = V::set(p.decay), gain = V::set(p.gain), threshold = V::set(p.threshold);
   const auto rest = V::set(p.reset_value), synapse_decay = V::set(p.synapse_decay), none = V::set(0);
-  const bool synapse = p.synapse, attached = !p.detached, hard = p.hard;
+  const TwoLevels<V> two(p.surrogate, p.alpha);
+  const bool synapse = !plain && p.synapse, attached = !plain && !p.detached, hard = p.hard;
+  if constexpr (plain) grad_h = nullptr;
   // a reset that is applied at the next step has not touched the membrane that is handed out
   const bool resets = p.hard && !(p.delayed && last);
   for (int64_t i = from; i < to; i += V::width) {
     const auto after = V::load(carry + i);
-    auto grad_s = grad_spikes ? V::load(grad_spikes + i) : none;
+    auto grad_s = plain || grad_spikes ? V::load(grad_spikes + i) : none;
     if (attached) {
+      // h is there: a hard reset that is not detached saves it in full
       const auto lost = hard ? V::sub(rest, V::load(step.h + i)) : V::sub(none, threshold);
       grad_s = V::add(grad_s, V::mul(after, lost));
     }
-    const auto kept = resets ? V::keep(V::no(V::load_bits(step.fired, i)), after) : after;
-    const auto grad = V::add(kept, V::mul(grad_s, V::load(step.slope + i)));
+    typename V::Float slope;
+    typename V::Mask fired;
+    if constexpr (save == Save::bits) {
+      slope = two.level(V::load_bits(step.window_bits, i));
+      fired = V::load_bits(step.spike_bits, i);
+    } else if constexpr (save == Save::half) {
+      const auto read = V::load(step.slopes + i);
+      slope = V::abs(read);
+      fired = V::positive(read);
+    } else {
+      slope = V::load(step.slope + i);
+      fired = V::load_bits(step.fired, i);
+    }
+    const auto kept = resets ? V::keep(V::no(fired), after) : after;
+    const auto grad = V::add(kept, V::mul(grad_s, slope));
     V::store(carry + i, V::mul(grad, decay));
     if (grad_h) V::store(grad_h + i, grad);
     if (synapse) {
@@ -245,18 +243,19 @@ void replay(const LeakyBackward& p, int64_t first, int64_t count, int64_t tile, 
   for (int64_t t = 0; t < p.steps; ++t) {
     const In* x = static_cast<const In*>(p.x) + t * p.size + first;
     in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-      charge_fire_reset<In, Save::full>(lanes, p, from, to, x, v, static_cast<Real*>(nullptr), spikes, h + t * tile,
+      charge_fire_reset<In, Save::full, false>(lanes, p, from, to, x, v, static_cast<Real*>(nullptr), spikes, h + t * tile,
                                         nullptr);
     });
   }
 }
 
-template <class V, class In>
-void leaky_backward_of(LeakyBackward& p) {
+template <class V, class In, Save save>
+void leaky_backward_as(LeakyBackward& p) {
   using Real = typename V::Real;
   // the membranes of all steps of a tile lie in the second cache when they are computed again
   int64_t tile = tile_size;
   const bool replays = p.saved == nullptr;
+  const bool plain = p.detached && !p.delayed && !p.synapse && !p.learned && p.grad_spikes;
   while (replays && tile > 64 && tile * p.steps > 65536) tile /= 2;
   const int64_t tiles = (p.size + tile - 1) / tile;
   Buffer<double> sums(p.learned ? tiles + 1 : 1);
@@ -271,11 +270,12 @@ void leaky_backward_of(LeakyBackward& p) {
     double sum = 0;
     for (int64_t t = p.steps - 1; t >= 0; --t) {
       const int64_t at = t * p.size + first;
-      Step<Real> step{slope, fired, nullptr};
-      if (p.save == Save::bits) {
-        if constexpr (sizeof(Real) == sizeof(float)) read_bits<V>(p, t, first, count, step);
-      } else if (p.save == Save::half) {
-        if constexpr (sizeof(Real) == sizeof(float)) read_slopes<V>(static_cast<const F16*>(p.saved) + at, count, step);
+      Step<Real> step{slope, fired, nullptr, nullptr, nullptr, nullptr};
+      if constexpr (save == Save::bits) {
+        step.spike_bits = static_cast<const uint8_t*>(p.saved) + bit_row(p.size, t, 0) + first / 8;
+        step.window_bits = static_cast<const uint8_t*>(p.saved) + bit_row(p.size, t, 1) + first / 8;
+      } else if constexpr (save == Save::half) {
+        step.slopes = static_cast<const F16*>(p.saved) + at;
       } else {
         step.h = replays ? membranes.data + t * tile : static_cast<const Real*>(p.saved) + at;
         read_membrane<V>(p, count, step);
@@ -283,8 +283,10 @@ void leaky_backward_of(LeakyBackward& p) {
       Real* grad_h = p.learned ? spare : nullptr;
       const In* grad_spikes = p.grad_spikes ? static_cast<const In*>(p.grad_spikes) + at : nullptr;
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        pull_back(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, static_cast<In*>(p.grad_x) + at,
-                  t == p.steps - 1);
+        auto* grad_x = static_cast<In*>(p.grad_x) + at;
+        const bool last = t == p.steps - 1;
+        if (plain) pull_back<save, true>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last);
+        else pull_back<save, false>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last);
       });
       if (p.learned) {
         const Real* before = t > 0 ? membranes.data + (t - 1) * tile : nullptr;
@@ -305,6 +307,15 @@ void leaky_backward_of(LeakyBackward& p) {
   p.grad_decay = 0;
   if (p.learned)
     for (int64_t k = 0; k < tiles; ++k) p.grad_decay += sums.data[k];
+}
+
+template <class V, class In>
+void leaky_backward_of(LeakyBackward& p) {
+  if constexpr (sizeof(typename V::Real) == sizeof(float)) {
+    if (p.save == Save::bits) return leaky_backward_as<V, In, Save::bits>(p);
+    if (p.save == Save::half) return leaky_backward_as<V, In, Save::half>(p);
+  }
+  return leaky_backward_as<V, In, Save::full>(p);
 }
 
 }  // namespace
