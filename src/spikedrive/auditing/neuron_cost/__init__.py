@@ -21,7 +21,6 @@ from spikedrive.ops.domain import Binary, Domain
 STEPS = 4
 """The length on which a neuron without a length of its own is counted where it needs the whole."""
 
-
 LONG = 64
 """Steps that any neuron takes for a whole sequence, one with a delay too."""
 
@@ -30,10 +29,10 @@ LONG = 64
 class NeuronCost:
     """The operations of one neuron at one step.
 
-    `additions` include subtractions; `multiplications` include divisions; `shifts` are multiplications by a
-    power of two (by one less a power of two: a shift and an addition); `selections` choose one of two numbers where a spike says so, as a hard reset does;
-    `functions` are exponentials, roots and the like. Constants that scale the input fold into the weights in
-    front, those that scale the output into the weights behind.
+    `additions` include subtractions; `multiplications` include divisions; `shifts` are multiplications by a power of
+    two (by one less a power of two: a shift and an addition); `selections` choose one of two numbers where a spike
+    says so, as a hard reset does; `functions` are exponentials, roots and the like. Constants that scale the input
+    fold into the weights in front, those that scale the output into the weights behind.
     """
 
     additions: float = 0.0
