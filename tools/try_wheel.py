@@ -58,6 +58,7 @@ def main() -> None:
                 f"with PATH={path[:60]}: compiler {doctor['compiler']}; native kernels: {doctor['native kernels']}"
             )
             run(full, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", cwd=there, PATH=path)
+            assert not doctor["neuron kernels"].startswith("none"), doctor["neuron kernels"]
         assert doctor["compiler"] == "none found", "the second PATH still holds a compiler"
 
         # the runtime's promise: numpy is all it needs (typer reads the command line)
@@ -69,9 +70,26 @@ def main() -> None:
             run(bare, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", "--json", cwd=there)
         )
         assert len(answers) == 2, f"infer answered for {len(answers)} of 2 images"
+        try_source_without_compiler(there)
     print(
         f"wheel: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, works; {time.monotonic() - start:.0f} s"
     )
+
+
+def try_source_without_compiler(there: Path) -> None:
+    """The source installs where nothing compiles, and the package says what it lacks."""
+    python = environment(there / "source")
+    # a build folder of its own: the one of the clone must not learn that there is no compiler
+    options = (
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        f"--config-settings=build-dir={there / 'build'}",
+    )
+    run(python, "-m", "pip", "install", *options, str(ROOT), PATH=str(python.parent))
+    said = run(python, "-c", "from spikedrive import native; print(native.summary())", cwd=there)
+    assert said.startswith("none: it was not built"), said
+    print(f"from source, without a compiler: {said.strip()}")
 
 
 def check_contents(wheel: Path) -> None:
