@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 
@@ -28,7 +30,7 @@ def by_steps(x: Tensor) -> Tensor:
     return x if whole else x.contiguous()
 
 
-def like(y: Tensor, strides: tuple[int, ...]) -> Tensor:
+def like(y: Tensor, strides: tuple[Any, ...]) -> Tensor:
     """y with these strides; y itself where it has them."""
     if y.stride() == strides:
         return y

@@ -100,9 +100,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
     ctx.shape, ctx.strides = outputs[0].shape, outputs[0].stride()
 
 
-def _backward(
-    ctx: Any, grad_spikes: Tensor | None, grad_v: Tensor | None, grad_c: Tensor | None, _grad_saved: None
-) -> Any:
+def _backward(ctx: Any, grad_spikes: Any, grad_v: Any, grad_c: Any, _grad_saved: None) -> Any:
     (saved,) = ctx.saved_tensors
     if grad_spikes is None:
         last = grad_c if grad_v is None else grad_v

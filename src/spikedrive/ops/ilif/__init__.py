@@ -103,7 +103,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
     ctx.shape, ctx.strides = outputs[0].shape, outputs[0].stride()
 
 
-def _backward(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None, _grad_saved: None) -> Any:
+def _backward(ctx: Any, grad_y: Any, grad_last: Any, _grad_saved: None) -> Any:
     (saved,) = ctx.saved_tensors
     if grad_y is None:
         grad_y = saved.new_zeros(ctx.shape, dtype=grad_last.dtype)

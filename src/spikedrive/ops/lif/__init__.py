@@ -90,7 +90,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
     ctx.shape, ctx.strides = outputs[0].shape, outputs[0].stride()
 
 
-def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _grad_saved: None) -> Any:
+def _backward(ctx: Any, grad_spikes: Any, grad_last: Any, _grad_saved: None) -> Any:
     saved, x, v, decay = ctx.saved_tensors
     wanted = ctx.needs_input_grad[1]
     if grad_spikes is None:
