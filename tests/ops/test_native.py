@@ -75,6 +75,22 @@ def test_every_instruction_set_gives_the_same_bits(name, dtype, isa, monkeypatch
 
 
 @pytest.mark.parametrize("isa", WIDER)
+@pytest.mark.parametrize("size", [16 * 70_001, 16 * 70_001 + 3])
+@pytest.mark.parametrize(
+    "make", [LIF, lambda: LIF(surrogate=surrogate.rectangular()), lambda: ILIF(carry=True)]
+)
+def test_results_that_go_past_the_caches_are_the_same(make, size, isa, monkeypatch) -> None:
+    neuron, x = make(), torch.randn(2, 1, size)
+    assert x.nbytes > 8 << 20
+    monkeypatch.setenv("SPIKEDRIVE_ISA", isa)
+    values, gradients = run(neuron, x)
+    monkeypatch.setenv("SPIKEDRIVE_ISA", "scalar")
+    expected, wanted = run(neuron, x)
+    for a, b in zip([*values, *gradients], [*expected, *wanted], strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("isa", WIDER)
 @pytest.mark.parametrize("name", SURROGATES)
 def test_every_surrogate_is_the_same_on_every_instruction_set(name, isa, monkeypatch) -> None:
     alpha = surrogate.FORMS[name].default

@@ -40,10 +40,12 @@ void integers_forward_of(const IntegersForward& p) {
   const auto* x = static_cast<const In*>(p.x);
   auto* y = static_cast<In*>(p.y);
   auto* gates = static_cast<uint8_t*>(p.gates);
-  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
+  const bool streams = goes_past_caches(y, p.steps, p.size);
+  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size];
     const In* start = p.v ? static_cast<const In*>(p.v) + first : nullptr;
-    for (int64_t i = 0; i < count; ++i) v[i] = start ? ScalarLanes<Real>::load(start + i) : Real(0);
+    if (p.carry)
+      for (int64_t i = 0; i < count; ++i) v[i] = start ? ScalarLanes<Real>::load(start + i) : Real(0);
     for (int64_t t = 0; t < p.steps; ++t) {
       const int64_t at = t * p.size + first;
       uint8_t* gate = gates ? gates + t * p.repeats * row + first / 8 : nullptr;
@@ -57,7 +59,7 @@ void integers_forward_of(const IntegersForward& p) {
           if (!p.carry && p.repeats == 1) {
             const auto u = levels.ratio(input);
             if (gate) W::store_bits(gate, i, levels.gate(u));
-            W::store(y + at + i, W::mul(levels.fire(u), unit));
+            put<W>(streams, y + at + i, W::mul(levels.fire(u), unit));
             continue;
           }
           auto membrane = p.carry ? W::load(v + i) : W::set(0);
@@ -72,12 +74,13 @@ void integers_forward_of(const IntegersForward& p) {
             total = W::add(total, s);
           }
           if (p.carry) W::store(v + i, membrane);
-          W::store(y + at + i, W::mul(total, unit));
+          put<W>(streams, y + at + i, W::mul(total, unit));
         }
       });
     }
     if (p.last)
       for (int64_t i = 0; i < count; ++i) ScalarLanes<Real>::store(static_cast<In*>(p.last) + first + i, v[i]);
+    drain<V>(streams);
   });
 }
 
@@ -87,7 +90,8 @@ void integers_backward_of(const IntegersBackward& p) {
   const int64_t row = (p.size + 7) / 8;
   const auto* grad_y = static_cast<const In*>(p.grad_y);
   auto* grad_x = static_cast<In*>(p.grad_x);
-  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
+  const bool streams = goes_past_caches(grad_x, p.steps, p.size);
+  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real carry[tile_size];
     const In* last = p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr;
     for (int64_t i = 0; i < count; ++i) carry[i] = last ? ScalarLanes<Real>::load(last + i) : Real(0);
@@ -100,7 +104,7 @@ void integers_backward_of(const IntegersBackward& p) {
         for (int64_t i = from; i < to; i += W::width) {
           const auto grad_s = W::mul(W::load(grad_y + at + i), unit);
           if (!p.carry && p.repeats == 1) {
-            W::store(grad_x + at + i, W::keep(W::load_bits(gate, i), grad_s));
+            put<W>(streams, grad_x + at + i, W::keep(W::load_bits(gate, i), grad_s));
             continue;
           }
           auto after = p.carry ? W::load(carry + i) : W::set(0);
@@ -113,12 +117,13 @@ void integers_backward_of(const IntegersBackward& p) {
             after = W::mul(grad, decay);
           }
           if (p.carry) W::store(carry + i, after);
-          W::store(grad_x + at + i, total);
+          put<W>(streams, grad_x + at + i, total);
         }
       });
     }
     if (p.grad_v)
       for (int64_t i = 0; i < count; ++i) ScalarLanes<Real>::store(static_cast<In*>(p.grad_v) + first + i, carry[i]);
+    drain<V>(streams);
   });
 }
 

@@ -23,7 +23,7 @@ inline __attribute__((always_inline)) typename V::Mask fires(typename V::Float h
 template <class In, Save save, bool plain, class V>
 inline __attribute__((always_inline)) void charge_fire_reset(
     V, const Leaky& p, int64_t from, int64_t to, const In* x, typename V::Real* v, typename V::Real* c, In* spikes,
-    void* saved, uint8_t* window) {
+    void* saved, uint8_t* window, bool streams) {
   using Real = typename V::Real;
   const auto decay = V::set(p.decay), offset = V::set(p.offset), gain = V::set(p.gain);
   const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value), one = V::set(1);
@@ -48,7 +48,7 @@ inline __attribute__((always_inline)) void charge_fire_reset(
     auto h = V::add(V::add(V::mul(decay, before), offset), input);
     if (delayed) h = V::sub(h, owed);
     const auto fired = fires<V>(h, p.threshold, strict);
-    V::store(spikes + i, V::keep(fired, one));
+    put<V>(streams, spikes + i, V::keep(fired, one));
     if (delayed) V::store(v + i, h);
     else if (hard) V::store(v + i, V::select(fired, rest, h));
     else V::store(v + i, V::sub(h, V::keep(fired, threshold)));
@@ -64,13 +64,13 @@ inline __attribute__((always_inline)) void charge_fire_reset(
 
 // The slopes of a row of u, as float16 under the sign bit of u.
 template <class V>
-void save_slopes(const Leaky& p, const typename V::Real* u, F16* saved, int64_t count) {
+void save_slopes(const Leaky& p, const typename V::Real* u, F16* saved, int64_t count, bool streams) {
   in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
     using W = decltype(lanes);
     with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
       for (int64_t i = from; i < to; i += W::width) {
         const auto at = W::load(u + i);
-        W::store(saved + i, W::with_sign(slope(at), W::positive(at)));
+        put<W>(streams, saved + i, W::with_sign(slope(at), W::positive(at)));
       }
     });
   });
@@ -93,8 +93,8 @@ void leaky_forward_as(const LeakyForward& p) {
   using Real = typename V::Real;
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
-  const bool plain = !p.delayed && !p.synapse;
-  for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
+  const bool plain = !p.delayed && !p.synapse, streams = goes_past_caches(spikes, p.steps, p.size);
+  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size], c[tile_size], u[save == Save::half ? tile_size : 1];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
     if (p.synapse) fill_from(c, p.c ? static_cast<const In*>(p.c) + first : nullptr, 0.0, count);
@@ -109,13 +109,14 @@ void leaky_forward_as(const LeakyForward& p) {
       if constexpr (save == Save::half) saved = u;
       if constexpr (save == Save::full) saved = static_cast<Real*>(p.saved) + at;
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        if (plain) charge_fire_reset<In, save, true>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window);
-        else charge_fire_reset<In, save, false>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window);
+        if (plain) charge_fire_reset<In, save, true>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window, streams);
+        else charge_fire_reset<In, save, false>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window, streams);
       });
-      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(p.saved) + at, count);
+      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(p.saved) + at, count, streams);
     }
     write_to(p.last_v ? static_cast<In*>(p.last_v) + first : nullptr, v, count);
     write_to(p.last_c ? static_cast<In*>(p.last_c) + first : nullptr, c, count);
+    drain<V>(streams);
   });
 }
 
@@ -166,7 +167,8 @@ void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V:
 template <Save save, bool plain, class V, class In>
 inline __attribute__((always_inline)) void pull_back(
     V, const LeakyBackward& p, int64_t from, int64_t to, const Step<typename V::Real>& step, const In* grad_spikes,
-    typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last) {
+    typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last,
+    bool streams) {
   const auto decay = V::set(p.decay), gain = V::set(p.gain), threshold = V::set(p.threshold);
   const auto rest = V::set(p.reset_value), synapse_decay = V::set(p.synapse_decay), none = V::set(0);
   const TwoLevels<V> two(p.surrogate, p.alpha);
@@ -204,7 +206,7 @@ inline __attribute__((always_inline)) void pull_back(
       V::store(carry_c + i, V::mul(total, synapse_decay));
       V::store(grad_x + i, total);
     } else {
-      V::store(grad_x + i, V::mul(grad, gain));
+      put<V>(streams, grad_x + i, V::mul(grad, gain));
     }
   }
 }
@@ -244,7 +246,7 @@ void replay(const LeakyBackward& p, int64_t first, int64_t count, int64_t tile, 
     const In* x = static_cast<const In*>(p.x) + t * p.size + first;
     in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
       charge_fire_reset<In, Save::full, false>(lanes, p, from, to, x, v, static_cast<Real*>(nullptr), spikes, h + t * tile,
-                                        nullptr);
+                                        nullptr, false);
     });
   }
 }
@@ -253,9 +255,10 @@ template <class V, class In, Save save>
 void leaky_backward_as(LeakyBackward& p) {
   using Real = typename V::Real;
   // the membranes of all steps of a tile lie in the second cache when they are computed again
-  int64_t tile = tile_size;
+  int64_t tile = tile_for(p.size);
   const bool replays = p.saved == nullptr;
   const bool plain = p.detached && !p.delayed && !p.synapse && !p.learned && p.grad_spikes;
+  const bool streams = goes_past_caches(static_cast<const In*>(p.grad_x), p.steps, p.size);
   while (replays && tile > 64 && tile * p.steps > 65536) tile /= 2;
   const int64_t tiles = (p.size + tile - 1) / tile;
   Buffer<double> sums(p.learned ? tiles + 1 : 1);
@@ -285,8 +288,8 @@ void leaky_backward_as(LeakyBackward& p) {
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
         auto* grad_x = static_cast<In*>(p.grad_x) + at;
         const bool last = t == p.steps - 1;
-        if (plain) pull_back<save, true>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last);
-        else pull_back<save, false>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last);
+        if (plain) pull_back<save, true>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, streams);
+        else pull_back<save, false>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, streams);
       });
       if (p.learned) {
         const Real* before = t > 0 ? membranes.data + (t - 1) * tile : nullptr;
@@ -302,6 +305,7 @@ void leaky_backward_as(LeakyBackward& p) {
           carry[i] = 0;
     write_to(p.grad_v ? static_cast<In*>(p.grad_v) + first : nullptr, carry, count);
     write_to(p.grad_c ? static_cast<In*>(p.grad_c) + first : nullptr, carry_c, count);
+    drain<V>(streams);
   });
   // in the order of the tiles, whatever thread had which
   p.grad_decay = 0;

@@ -16,7 +16,7 @@ void ternary_forward_of(const TernaryForward& p) {
   using Real = typename V::Real;
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
-  for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
     for (int64_t t = 0; t < p.steps; ++t) {
@@ -53,7 +53,7 @@ void ternary_backward_of(const TernaryBackward& p) {
   using Real = typename V::Real;
   const auto* grad_spikes = static_cast<const In*>(p.grad_spikes);
   auto* grad_x = static_cast<In*>(p.grad_x);
-  for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real carry[tile_size], slopes[tile_size], sizes[tile_size];
     alignas(64) uint8_t fired[tile_size / 8];
     fill_from(carry, p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr, 0.0, count);

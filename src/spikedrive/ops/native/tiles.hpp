@@ -1,13 +1,19 @@
 // A scan goes over tiles of neurons that stay in the first cache while all T steps pass over them.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
+#include <type_traits>
 
 #include "kernels.hpp"
 
 namespace {
 
-constexpr int64_t tile_size = 2048;
+constexpr int64_t tile_size = 8192;
+
+// Long rows keep the memory busy, short ones spread over threads; the size alone decides, so that sums over tiles
+// do not depend on the threads.
+inline int64_t tile_for(int64_t size) { return size < 16 * tile_size ? tile_size / 4 : tile_size; }
 
 // Work for one more thread: below this many elements a thread costs more than it gains.
 constexpr int64_t grain = 65536;
@@ -29,6 +35,31 @@ void for_tiles(int64_t steps, int64_t size, int threads, int64_t tile, const Wor
   }
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(used))
   for (int64_t k = 0; k < tiles; ++k) one(k);
+}
+
+// Whether rows of `size` elements at `p` are stored past the caches: large results would only push out what is still
+// needed, and a plain store reads each line before it writes it. Streams need whole lines.
+template <class In>
+inline bool goes_past_caches(const In* p, int64_t steps, int64_t size) {
+  constexpr int64_t least = 8 << 20;
+  return std::is_same<In, float>::value && steps * size * static_cast<int64_t>(sizeof(In)) >= least &&
+         reinterpret_cast<uintptr_t>(p) % 64 == 0 && size % 16 == 0;
+}
+
+// One store, past the caches where `streams` says so.
+template <class V, class In>
+inline __attribute__((always_inline)) void put(bool streams, In* p, typename V::Float x) {
+  if constexpr ((std::is_same<In, float>::value || std::is_same<In, F16>::value) && V::width > 1) {
+    if (streams) return V::stream(p, x);
+  }
+  V::store(p, x);
+}
+
+template <class V>
+inline void drain(bool streams) {
+  if constexpr (V::width > 1) {
+    if (streams) V::drain();
+  }
 }
 
 // Calls `row(lanes, from, to)` for the whole vectors of a row of `count`, then for what is left, one at a time.
