@@ -39,6 +39,7 @@ class CurrentLIF(Neuron):
     *Raises*: ConfigError for a decay outside 0..1 or a threshold of zero or less.
     *Source*: SpikingJelly CUBA node (decays 0.5 and 0.75, threshold 0.5).
 
+    >>> import torch
     >>> CurrentLIF()(torch.tensor([0.4, 0.4, 0.0]).view(3, 1, 1)).flatten().tolist()
     [0.0, 1.0, 0.0]
     """
