@@ -319,6 +319,10 @@ def meta_spikeformer_spiking_55m() -> dict[str, Any]:
 @register_model(
     MetaSpikeformer, params=378_858, input_size=(1, 28, 28), levels=4, paper="2404.03663",
     verdict_released="hybrid", verdict_repaired="additive", recipe="fashion_mnist_mini",
+    measured={
+        "test accuracy, %": "89.3 ± 0.5 (fp32), 89.1 ± 0.2 (integer program), seeds 0 1 2",
+        "command": "python benchmarks/demo_seeds.py",
+    },
 )  # fmt: skip
 def meta_spikeformer_nano() -> dict[str, Any]:
     """Every part of the family for 28 x 28 pictures, with integers 0..4 in one step."""
