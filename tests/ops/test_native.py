@@ -10,10 +10,15 @@ import torch
 from spikedrive import native
 from spikedrive.errors import ConfigError, UnknownNameError
 from spikedrive.neurons import IF, ILIF, LIF, NILIF, PLIF, CurrentLIF, TernaryLIF
-from spikedrive.ops import Surrogate, surrogate
+from spikedrive.ops import Surrogate, implementation, lif_scan, surrogate
 from spikedrive.ops.lif.native import SURROGATES
 
-pytestmark = pytest.mark.skipif(native.train is None, reason=f"no compiled module: {native.missing}")
+
+@pytest.fixture(autouse=True)
+def _compiled(require) -> None:
+    require(native.train is not None, f"the compiled module ({native.missing})")
+
+
 WIDER = [isa for isa in native.isas() if isa != "scalar"]
 
 NEURONS = {
@@ -217,6 +222,36 @@ def test_what_is_kept_for_the_backward_pass(neuron, bytes_each) -> None:
     assert sum(kept.values()) == pytest.approx(bytes_each * x.numel(), abs=16)
 
 
+def test_a_delayed_reset_inside_the_gradient_is_refused() -> None:
+    for call in (
+        lambda: LIF(delayed_reset=True, detach_reset=False),
+        lambda: lif_scan(
+            torch.zeros(2, 1, 3), decay=0.5, threshold=1.0, surrogate=surrogate.atan(),
+            delayed_reset=True, detach_reset=False,
+        ),
+    ):  # fmt: skip
+        with pytest.raises(
+            ConfigError, match=r"got delayed_reset=True with detach_reset=False; .* Leave detach"
+        ):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("neuron", "dtype", "said"),
+    [
+        (LIF(), torch.float16, "none is written for torch.float16 on cpu"),
+        (PLIF(), torch.float16, "none is written for torch.float16 on cpu"),
+    ],
+)
+def test_what_no_kernel_covers_is_said_once(neuron, dtype, said, caplog) -> None:
+    implementation._say_once.cache_clear()
+    for _ in range(2):
+        neuron.to(dtype)(torch.zeros(2, 1, 3, dtype=dtype))
+    assert [r.getMessage() for r in caplog.records] == [
+        f"no kernels for this, neurons run in PyTorch: {said}"
+    ]
+
+
 def test_snntorchs_delayed_reset() -> None:
     beta, threshold = 0.9, 1.0
     x = torch.randn(12, 2, 9, dtype=torch.float64) + 0.4
@@ -250,7 +285,6 @@ def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch) -> None:
 
 
 def test_without_the_module_the_reference_runs_and_says_so_once(monkeypatch, caplog) -> None:
-    from spikedrive.ops import implementation
 
     x = torch.randn(3, 2, 5)
     expected = LIF()(x)

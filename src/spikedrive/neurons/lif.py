@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikedrive.errors import ConfigError, unknown_name
+from spikedrive.errors import unknown_name
 from spikedrive.neurons._registry import register_neuron
 from spikedrive.neurons.neuron import Neuron, check_number
 from spikedrive.ops import surrogate as surrogates
 from spikedrive.ops.domain import Binary, Domain
 from spikedrive.ops.lif import lif_scan
+from spikedrive.ops.lif.options import check_reset
 from spikedrive.ops.surrogate import Surrogate
 
 Reset = Literal["hard", "soft"]
@@ -71,11 +72,7 @@ class LIF(Neuron):
         self.decay, self.threshold = float(decay), float(threshold)
         self.decay_input, self.reset, self.reset_value = decay_input, reset, float(reset_value)
         self.strict, self.detach_reset, self.delayed_reset = strict, detach_reset, delayed_reset
-        if delayed_reset and not detach_reset:
-            raise ConfigError(
-                "LIF got delayed_reset=True with detach_reset=False; a delayed reset is a constant in the "
-                "backward pass. Leave detach_reset at True."
-            )
+        check_reset("LIF", delayed_reset, detach_reset)
         self.surrogate, self.save = surrogate or surrogates.sigmoid(), save
 
     @property

@@ -38,6 +38,12 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
     if triton_covers and x.dtype in TRITON_TYPES and (forced == "triton" or x.is_cuda):
         return _triton(x)
     if x.device.type != "cpu" or x.dtype not in NATIVE_TYPES or not native_covers:
+        # a tensor without data asks for shapes only
+        if x.device.type != "meta":
+            _say_once(
+                f"none is written for {x.dtype} on {x.device.type}"
+                + ("" if native_covers else " with this surrogate, or a learned decay with a delayed reset")
+            )
         return "reference"
     if native.train is None:
         _say_once(native.missing)

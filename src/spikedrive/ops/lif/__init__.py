@@ -12,7 +12,7 @@ from torch import Tensor
 from spikedrive.ops import checks, implementation, layout, node
 from spikedrive.ops.domain import Binary
 from spikedrive.ops.lif import native, reference
-from spikedrive.ops.lif.options import SCHEMA, Options
+from spikedrive.ops.lif.options import SCHEMA, Options, check_reset
 from spikedrive.ops.surrogate import Surrogate
 
 
@@ -39,9 +39,10 @@ def lif_scan(
     Equation: see `spikedrive.ops.lif.reference`.
     Shapes: x (T, B, ...), v (B, ...) -> (T, B, ...), (B, ...).
     Units: x and v in threshold units; decay is the share kept per step.
-    Raises: ShapeError, DtypeError.
+    Raises: ShapeError, DtypeError; ConfigError for a delayed reset that is not detached.
     """
     checks.scan_input("lif_scan", x, v)
+    check_reset("lif_scan", delayed_reset, detach_reset)
     learned = isinstance(decay, Tensor)
     save = torch.is_grad_enabled() and (
         x.requires_grad or (v is not None and v.requires_grad) or (learned and decay.requires_grad)

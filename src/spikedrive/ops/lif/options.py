@@ -6,10 +6,21 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from spikedrive.errors import ConfigError
+
 SCHEMA = (
     "float threshold, bool decay_input, bool hard_reset, float reset_value, bool strict, bool detach_reset, "
     "str surrogate, float alpha, bool save, bool compact=True, bool delayed_reset=False"
 )
+
+
+def check_reset(owner: str, delayed: bool, detached: bool) -> None:
+    """Raise ConfigError for a delayed reset inside the gradient, which no implementation computes."""
+    if delayed and not detached:
+        raise ConfigError(
+            f"{owner} got delayed_reset=True with detach_reset=False; a delayed reset is a constant in the "
+            "backward pass. Leave detach_reset at True."
+        )
 
 
 class Options(NamedTuple):
