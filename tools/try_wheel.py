@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import venv
@@ -44,9 +45,11 @@ def main() -> None:
     start = time.monotonic()
     # a wheel left by an earlier version would be installed in place of this one
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(ROOT / "dist"), str(ROOT))
-    (wheel,) = (ROOT / "dist").glob("*.whl")
+    for kind in ("--sdist", "--wheel"):
+        run(sys.executable, "-m", "build", kind, "--outdir", str(ROOT / "dist"), str(ROOT))
+    (wheel,), (source,) = (ROOT / "dist").glob("*.whl"), (ROOT / "dist").glob("*.tar.gz")
     check_contents(wheel)
+    check_source(source)
     with tempfile.TemporaryDirectory() as folder:
         there = Path(folder)
         full = environment(there / "full")
@@ -70,13 +73,29 @@ def main() -> None:
             run(bare, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", "--json", cwd=there)
         )
         assert len(answers) == 2, f"infer answered for {len(answers)} of 2 images"
-        try_source_without_compiler(there)
+        try_source_without_compiler(source, there)
     print(
         f"wheel: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, works; {time.monotonic() - start:.0f} s"
     )
 
 
-def try_source_without_compiler(there: Path) -> None:
+def check_source(source: Path) -> None:
+    """Everything that compiling needs, and nothing that only lies about in a clone."""
+    with tarfile.open(source) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    needed = [
+        "CMakeLists.txt",
+        "pyproject.toml",
+        "src/spikedrive/ops/native/isa.cpp",
+        "src/spikedrive/py.typed",
+    ]
+    missing = [name for name in needed if name not in names]
+    assert not missing, f"the source archive lacks {missing}"
+    strange = [name for name in names if name.startswith((".", "runs/", "site/", "build/", "dist/"))]
+    assert not strange, f"the source archive holds {strange[:3]}"
+
+
+def try_source_without_compiler(source: Path, there: Path) -> None:
     """The source installs where nothing compiles, and the package says what it lacks."""
     python = environment(there / "source")
     # a build folder of its own: the one of the clone must not learn that there is no compiler
@@ -86,7 +105,7 @@ def try_source_without_compiler(there: Path) -> None:
         "--no-deps",
         f"--config-settings=build-dir={there / 'build'}",
     )
-    run(python, "-m", "pip", "install", *options, str(ROOT), PATH=str(python.parent))
+    run(python, "-m", "pip", "install", *options, str(source), PATH=str(python.parent))
     said = run(python, "-c", "from spikedrive import native; print(native.summary())", cwd=there)
     assert said.startswith("none: it was not built"), said
     print(f"from source, without a compiler: {said.strip()}")
