@@ -20,18 +20,30 @@ SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 def table() -> str:
     """The lines between the marks."""
     seeds, speeds = results.read("demo_seeds"), results.read("speed")
-    rows = [*_seed_rows(seeds), *_speed_rows(speeds), *neuron_tables.readme_rows(neuron_tables.measured())]
+    neurons = neuron_tables.readme_sources()
+    rows = [*_seed_rows(seeds), *_speed_rows(speeds), *neuron_tables.readme_rows(neurons)]
     text = "| what | figure | command |\n|---|---|---|\n"
     text += "".join(
         f"| {what} | {figure or 'not measured yet'} | {command} |\n" for what, figure, command in rows
     )
-    where = (seeds or speeds or [{}])[0]
-    if where:
-        count = f"Mean and standard deviation over {len(seeds)} seeds. " if seeds else ""
-        text += (
-            f"\n{count}{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}.\n"
+    lines = [
+        f"{what}: {_where(found)}"
+        for what, found in (
+            (f"The demo, mean and standard deviation over {len(seeds)} seeds", seeds),
+            ("Images a second, median (lowest to highest)", speeds),
+            ("Ratios to SpikingJelly 2.0, median (middle half of the rounds)", neurons),
         )
+        if found
+    ]
+    if lines:
+        text += "\n" + ".\n".join(lines) + ".\n"
     return text
+
+
+def _where(rows: list[dict[str, str]]) -> str:
+    """The machine, days and commits of these rows."""
+    days, commits = (" and ".join(sorted({row[key] for row in rows})) for key in ("date", "commit"))
+    return f"{rows[0]['cpu']}, {rows[0]['cores']} cores, {days}, commit {commits}"
 
 
 def _seed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
