@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test test-all check lint types layers sizes triton doctest docs wheel bench clean
+.PHONY: help demo test test-all check lint types layers sizes triton cross doctest docs wheel bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,8 @@ help:
 	  'make demo      train, audit, compile, verify and report on the bundled images (runs/demo/report.html)' \
 	  'make test      the tests that everybody runs' \
 	  'make test-all  those, and the full-size ones that take many minutes' \
-	  'make check     lint, types, layers, sizes, Triton, doctests, documentation, wheel' \
+	  'make check     lint, types, layers, sizes, Triton, 64-bit ARM, doctests, documentation, wheel' \
+	  'make cross     compile the kernels for 64-bit ARM and compare them, bit for bit, in an emulator' \
 	  'make docs      the documentation in site/' \
 	  'make wheel     build the wheel and try it in an environment of its own' \
 	  'make bench     measure, and write benchmarks/results/*.csv'
@@ -60,7 +61,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.dev
 	$(PYTEST) -m ''
 
-check: lint types layers sizes triton doctest docs wheel
+check: lint types layers sizes triton cross doctest docs wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -78,6 +79,10 @@ sizes: $(VENV)/.dev
 # in Triton's interpreter where there is no GPU; apart from the tests, which should not wait for a download of 286 MB
 triton: $(VENV)/.dev
 	$(PYTEST) -m triton tests/ops
+
+# for this machine's own instruction sets: python tools/compare_isas.py here
+cross:
+	$(PYTHON) tools/compare_isas.py arm64
 
 doctest: $(VENV)/.dev
 	$(BIN)/python -m pytest --doctest-modules src -q

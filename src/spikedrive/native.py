@@ -13,7 +13,7 @@ from typing import Any
 
 from spikedrive.errors import ConfigError, unknown_name
 
-ISAS = ("scalar", "avx2", "avx512")
+ISAS = ("scalar", "neon", "avx2", "avx512")
 """The instruction sets that the kernels are written for; `SPIKEDRIVE_ISA` forces one."""
 
 train: Any = None

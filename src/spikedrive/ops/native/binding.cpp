@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels.hpp"
+#include "instruction_sets.hpp"
 #include "packing.hpp"
 #include "pages.hpp"
 
@@ -16,28 +16,7 @@ using namespace spikedrive;
 
 namespace {
 
-struct Isa {
-  const char* name;
-  const Kernels* kernels;
-};
-
-// those that this processor and system run, the widest last
-const std::vector<Isa>& isas() {
-  static const std::vector<Isa> found = [] {
-    std::vector<Isa> list{{"scalar", scalar_kernels()}};
-#ifdef SPIKEDRIVE_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) list.push_back({"avx2", avx2_kernels()});
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-      list.push_back({"avx512", avx512_kernels()});
-#endif
-    return list;
-  }();
-  return found;
-}
-
-const Kernels& table(int isa) { return *isas().at(static_cast<size_t>(isa)).kernels; }
+const Kernels& table(int isa) { return *instruction_sets().at(static_cast<size_t>(isa)).kernels; }
 
 using Address = uintptr_t;
 constexpr size_t bytes_of(int type) { return type == 2 ? 8 : type == 1 ? 2 : 4; }
@@ -168,7 +147,7 @@ NB_MODULE(_train, m) {
   m.doc() = "Fused neuron scans for the CPU.";
   m.def("isas", [] {
     std::vector<std::string> names;
-    for (const Isa& isa : isas()) names.push_back(isa.name);
+    for (const InstructionSet& isa : instruction_sets()) names.push_back(isa.name);
     return names;
   }, "The instruction sets that this processor runs, the widest last.");
   m.def("parallel", [] {

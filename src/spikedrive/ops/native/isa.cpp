@@ -1,7 +1,12 @@
 // Compiled once for each instruction set, which SPIKEDRIVE_LEVEL names.
 // Doubles take the scalar lanes everywhere, so only the scalar table compiles them.
 // Everything in the kernels' headers has internal linkage, so that no code of one set is linked into another.
-#if SPIKEDRIVE_LEVEL == 2
+#if SPIKEDRIVE_LEVEL == 3
+#include "lanes/neon.hpp"
+using Lanes = NeonLanes;
+#define SPIKEDRIVE_TABLE neon_kernels
+#define SPIKEDRIVE_DOUBLES(kernel) spikedrive::scalar_kernels()->kernel
+#elif SPIKEDRIVE_LEVEL == 2
 #include "lanes/avx512.hpp"
 using Lanes = Avx512Lanes;
 #define SPIKEDRIVE_TABLE avx512_kernels

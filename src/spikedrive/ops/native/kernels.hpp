@@ -101,5 +101,8 @@ const Kernels* scalar_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 #endif
+#ifdef SPIKEDRIVE_ARM64
+const Kernels* neon_kernels();
+#endif
 
 }  // namespace spikedrive
