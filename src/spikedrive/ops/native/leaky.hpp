@@ -1,6 +1,10 @@
 // The leaky family, forward and backward through time, on lanes V and elements In in memory.
 #pragma once
 
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
 #include "surrogates.hpp"
 #include "tiles.hpp"
 
@@ -19,8 +23,36 @@ inline __attribute__((always_inline)) typename V::Mask fires(typename V::Float h
   return strict ? V::gt(h, V::set(threshold)) : V::ge(h, V::set(threshold));
 }
 
-// One step of one tile; v and c are the tile's state. `plain` promises neither a delayed reset nor a synapse.
-template <class In, Save save, bool plain, class V>
+// The least membrane that fires, so that a strict threshold needs no question of its own in a loop.
+template <class R>
+inline R least_that_fires(double threshold, bool strict) {
+  const R inclusive = static_cast<R>(threshold);
+  return strict ? std::nextafter(inclusive, std::numeric_limits<R>::infinity()) : inclusive;
+}
+
+// One step of one tile in the usual case, neither a delayed reset nor a synapse, without a question in its loop.
+// `keep(i, h, u, fired)` stores what the backward pass reads, u = h - threshold.
+template <bool streams, class In, class V, class Keep>
+inline __attribute__((always_inline)) void usual_step(V, const Leaky& p, int64_t from, int64_t to,
+                                                      const In* __restrict x, typename V::Real* __restrict v,
+                                                      In* __restrict spikes, const Keep& keep) {
+  const auto decay = V::set(p.decay), offset = V::set(p.offset), gain = V::set(p.gain), one = V::set(1);
+  const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value);
+  const auto least = V::set(least_that_fires<typename V::Real>(p.threshold, p.strict));
+  const auto hard = V::all(p.hard);
+  for (int64_t i = from; i < to; i += V::width) {
+    const auto h = V::add(V::add(V::mul(decay, V::load(v + i)), offset), V::mul(gain, V::load(x + i)));
+    const auto fired = V::ge(h, least);
+    const auto u = V::sub(h, threshold);
+    put<V>(streams, spikes + i, V::keep(fired, one));
+    V::store(v + i, V::select(fired, V::select(hard, rest, u), h));
+    keep(i, h, u, fired);
+  }
+}
+
+// One step of one tile in every case; v and c are the tile's state. For Save::half `saved` takes u, with the sign bit
+// clear where a spike fired, whatever the threshold includes.
+template <class In, Save save, class V>
 inline __attribute__((always_inline)) void charge_fire_reset(
     V, const Leaky& p, int64_t from, int64_t to, const In* x, typename V::Real* v, typename V::Real* c, In* spikes,
     void* saved, uint8_t* window, bool streams) {
@@ -29,7 +61,7 @@ inline __attribute__((always_inline)) void charge_fire_reset(
   const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value), one = V::set(1);
   const auto synapse_decay = V::set(p.synapse_decay);
   const TwoLevels<V> two(p.surrogate, p.alpha);
-  const bool hard = p.hard, strict = p.strict, delayed = !plain && p.delayed, synapse = !plain && p.synapse;
+  const bool hard = p.hard, strict = p.strict, delayed = p.delayed, synapse = p.synapse;
   for (int64_t i = from; i < to; i += V::width) {
     auto before = V::load(v + i);
     auto input = V::load(x + i);
@@ -56,7 +88,6 @@ inline __attribute__((always_inline)) void charge_fire_reset(
       V::store_bits(static_cast<uint8_t*>(saved), i, fired);
       V::store_bits(window, i, two.holds(V::sub(h, threshold)));
     }
-    // the sign bit of u says that no spike fired, whatever the threshold includes
     if constexpr (save == Save::half) V::store(static_cast<Real*>(saved) + i, V::with_sign(V::sub(h, threshold), fired));
     if constexpr (save == Save::full) V::store(static_cast<Real*>(saved) + i, h);
   }
@@ -88,6 +119,38 @@ void write_to(In* to, const R* tile, int64_t count) {
     for (int64_t i = 0; i < count; ++i) ScalarLanes<R>::store(to + i, tile[i]);
 }
 
+// A usual step with what `save` asks for; `saved` and `window` begin at the tile.
+template <class V, bool streams, Save save, class In>
+void save_usual_step(const Leaky& p, int64_t count, const In* x, typename V::Real* v, In* spikes, void* saved,
+                     uint8_t* window) {
+  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    using Float = typename W::Float;
+    using Mask = typename W::Mask;
+    if constexpr (save == Save::none) {
+      usual_step<streams>(lanes, p, from, to, x, v, spikes, [](int64_t, Float, Float, Mask) {});
+    } else if constexpr (save == Save::full) {
+      auto* kept = static_cast<typename V::Real*>(saved);
+      usual_step<streams>(lanes, p, from, to, x, v, spikes, [&](int64_t i, Float h, Float, Mask) { W::store(kept + i, h); });
+    } else if constexpr (save == Save::bits) {
+      auto* kept = static_cast<uint8_t*>(saved);
+      with_window<W>(p.surrogate, p.alpha, [&](const auto& holds) {
+        usual_step<streams>(lanes, p, from, to, x, v, spikes, [&](int64_t i, Float, Float u, Mask fired) {
+          W::store_bits(kept, i, fired);
+          W::store_bits(window, i, holds(u));
+        });
+      });
+    } else {
+      auto* kept = static_cast<F16*>(saved);
+      with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
+        usual_step<streams>(lanes, p, from, to, x, v, spikes, [&](int64_t i, Float, Float u, Mask fired) {
+          W::store(kept + i, W::with_sign(slope(u), fired));
+        });
+      });
+    }
+  });
+}
+
 template <class V, class In, Save save>
 void leaky_forward_as(const LeakyForward& p) {
   using Real = typename V::Real;
@@ -106,13 +169,18 @@ void leaky_forward_as(const LeakyForward& p) {
         saved = static_cast<uint8_t*>(p.saved) + bit_row(p.size, t, 0) + first / 8;
         window = static_cast<uint8_t*>(p.saved) + bit_row(p.size, t, 1) + first / 8;
       }
-      if constexpr (save == Save::half) saved = u;
+      if constexpr (save == Save::half) saved = static_cast<F16*>(p.saved) + at;
       if constexpr (save == Save::full) saved = static_cast<Real*>(p.saved) + at;
+      if (plain) {
+        if (streams) save_usual_step<V, true, save>(p, count, x + at, v, spikes + at, saved, window);
+        else save_usual_step<V, false, save>(p, count, x + at, v, spikes + at, saved, window);
+        continue;
+      }
+      void* whole = save == Save::half ? u : saved;
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        if (plain) charge_fire_reset<In, save, true>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window, streams);
-        else charge_fire_reset<In, save, false>(lanes, p, from, to, x + at, v, c, spikes + at, saved, window, streams);
+        charge_fire_reset<In, save>(lanes, p, from, to, x + at, v, c, spikes + at, whole, window, streams);
       });
-      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(p.saved) + at, count, streams);
+      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(saved), count, streams);
     }
     write_to(p.last_v ? static_cast<In*>(p.last_v) + first : nullptr, v, count);
     write_to(p.last_c ? static_cast<In*>(p.last_c) + first : nullptr, c, count);
@@ -164,18 +232,17 @@ void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V:
 // One step backward: carry holds the gradient of v after the step, then of v before it.
 // `plain` promises a detached reset that is not delayed, no synapse, no learned decay and a grad_spikes: the usual
 // case, which then has no question left in its loop.
-template <Save save, bool plain, class V, class In>
+template <Save save, bool plain, bool streams, class V, class In>
 inline __attribute__((always_inline)) void pull_back(
     V, const LeakyBackward& p, int64_t from, int64_t to, const Step<typename V::Real>& step, const In* grad_spikes,
-    typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last,
-    bool streams) {
+    typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last) {
   const auto decay = V::set(p.decay), gain = V::set(p.gain), threshold = V::set(p.threshold);
   const auto rest = V::set(p.reset_value), synapse_decay = V::set(p.synapse_decay), none = V::set(0);
   const TwoLevels<V> two(p.surrogate, p.alpha);
   const bool synapse = !plain && p.synapse, attached = !plain && !p.detached, hard = p.hard;
   if constexpr (plain) grad_h = nullptr;
   // a reset that is applied at the next step has not touched the membrane that is handed out
-  const bool resets = p.hard && !(p.delayed && last);
+  const auto resets = V::all(p.hard && !(p.delayed && last));
   for (int64_t i = from; i < to; i += V::width) {
     const auto after = V::load(carry + i);
     auto grad_s = plain || grad_spikes ? V::load(grad_spikes + i) : none;
@@ -197,7 +264,7 @@ inline __attribute__((always_inline)) void pull_back(
       slope = V::load(step.slope + i);
       fired = V::load_bits(step.fired, i);
     }
-    const auto kept = resets ? V::keep(V::no(fired), after) : after;
+    const auto kept = V::keep(V::no(V::both(fired, resets)), after);
     const auto grad = V::add(kept, V::mul(grad_s, slope));
     V::store(carry + i, V::mul(grad, decay));
     if (grad_h) V::store(grad_h + i, grad);
@@ -245,7 +312,7 @@ void replay(const LeakyBackward& p, int64_t first, int64_t count, int64_t tile, 
   for (int64_t t = 0; t < p.steps; ++t) {
     const In* x = static_cast<const In*>(p.x) + t * p.size + first;
     in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-      charge_fire_reset<In, Save::full, false>(lanes, p, from, to, x, v, static_cast<Real*>(nullptr), spikes, h + t * tile,
+      charge_fire_reset<In, Save::full>(lanes, p, from, to, x, v, static_cast<Real*>(nullptr), spikes, h + t * tile,
                                         nullptr, false);
     });
   }
@@ -288,8 +355,12 @@ void leaky_backward_as(LeakyBackward& p) {
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
         auto* grad_x = static_cast<In*>(p.grad_x) + at;
         const bool last = t == p.steps - 1;
-        if (plain) pull_back<save, true>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, streams);
-        else pull_back<save, false>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, streams);
+        const auto pull = [&](auto usual, auto past) {
+          pull_back<save, usual.value, past.value>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last);
+        };
+        if (plain && streams) pull(std::true_type{}, std::true_type{});
+        else if (plain) pull(std::true_type{}, std::false_type{});
+        else pull(std::false_type{}, std::false_type{});
       });
       if (p.learned) {
         const Real* before = t > 0 ? membranes.data + (t - 1) * tile : nullptr;

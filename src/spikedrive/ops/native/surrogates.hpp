@@ -15,13 +15,14 @@ struct TwoLevels {
   using Float = typename V::Float;
   enum class Window { below, up_to, from_zero, above_zero, everywhere };
   Window window = Window::everywhere;
-  double bound = 0, inside = 0, outside = 0;
+  Float bound = V::set(0), inside, outside = V::set(0);
 
-  TwoLevels(Surrogate kind, double alpha) : inside(alpha) {
+  TwoLevels(Surrogate kind, double alpha) : inside(V::set(alpha)) {
     switch (kind) {
-      case Surrogate::rectangular: window = Window::below; bound = alpha / 2; inside = 1 / alpha; break;
-      case Surrogate::rectangular_closed: window = Window::up_to; bound = alpha / 2; inside = 1 / alpha; break;
-      case Surrogate::leaky_rectangular: window = Window::below; bound = alpha; inside = 1 / (2 * alpha); outside = 0.01; break;
+      case Surrogate::rectangular: window = Window::below; bound = V::set(alpha / 2); inside = V::set(1 / alpha); break;
+      case Surrogate::rectangular_closed: window = Window::up_to; bound = V::set(alpha / 2); inside = V::set(1 / alpha); break;
+      case Surrogate::leaky_rectangular:
+        window = Window::below; bound = V::set(alpha); inside = V::set(1 / (2 * alpha)); outside = V::set(0.01); break;
       case Surrogate::relu: window = Window::from_zero; break;
       case Surrogate::heaviside: window = Window::above_zero; break;
       default: break;
@@ -29,16 +30,32 @@ struct TwoLevels {
   }
   typename V::Mask holds(Float u) const {
     switch (window) {
-      case Window::below: return V::gt(V::set(bound), V::abs(u));
-      case Window::up_to: return V::ge(V::set(bound), V::abs(u));
-      case Window::from_zero: return V::ge(u, V::set(0));
-      case Window::above_zero: return V::gt(u, V::set(0));
+      case Window::below: return V::gt(bound, V::abs(u));
+      case Window::up_to: return V::ge(bound, V::abs(u));
+      case Window::from_zero: return V::ge(u, bound);
+      case Window::above_zero: return V::gt(u, bound);
       default: return V::all(true);
     }
   }
-  Float level(typename V::Mask held) const { return V::select(held, V::set(inside), V::set(outside)); }
+  Float level(typename V::Mask held) const { return V::select(held, inside, outside); }
   Float operator()(Float u) const { return level(holds(u)); }
 };
+
+// Calls `use(holds)` with the window of `kind`, each in code of its own.
+template <class V, class Use>
+void with_window(Surrogate kind, double alpha, const Use& use) {
+  using Float = typename V::Float;
+  const TwoLevels<V> two(kind, alpha);
+  const Float bound = two.bound;
+  switch (kind) {
+    case Surrogate::rectangular:
+    case Surrogate::leaky_rectangular: return use([bound](Float u) { return V::gt(bound, V::abs(u)); });
+    case Surrogate::rectangular_closed: return use([bound](Float u) { return V::ge(bound, V::abs(u)); });
+    case Surrogate::relu: return use([](Float u) { return V::ge(u, V::set(0)); });
+    case Surrogate::heaviside: return use([](Float u) { return V::gt(u, V::set(0)); });
+    default: return use([](Float) { return V::all(true); });
+  }
+}
 
 inline bool has_two_levels(Surrogate kind) { return kind <= Surrogate::straight_through; }
 

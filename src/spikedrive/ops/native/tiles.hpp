@@ -9,11 +9,11 @@
 
 namespace {
 
-constexpr int64_t tile_size = 8192;
+// The membranes of a tile take a quarter of the first cache; the size does not depend on the threads, so that sums over
+// tiles do not either.
+constexpr int64_t tile_size = 2048;
 
-// Long rows keep the memory busy, short ones spread over threads; the size alone decides, so that sums over tiles
-// do not depend on the threads.
-inline int64_t tile_for(int64_t size) { return size < 16 * tile_size ? tile_size / 4 : tile_size; }
+inline int64_t tile_for(int64_t) { return tile_size; }
 
 // Work for one more thread: below this many elements a thread costs more than it gains.
 constexpr int64_t grain = 65536;
