@@ -282,16 +282,3 @@ def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch) -> None:
     ):
         LIF()(torch.randn(2, 2, 3))
     native._level.cache_clear()
-
-
-def test_without_the_module_the_reference_runs_and_says_so_once(monkeypatch, caplog) -> None:
-
-    x = torch.randn(3, 2, 5)
-    expected = LIF()(x)
-    monkeypatch.setattr(native, "train", None)
-    monkeypatch.setattr(native, "missing", "it was not built")
-    implementation._say_once.cache_clear()
-    assert torch.equal(LIF()(x), expected) and torch.equal(LIF()(x), expected)
-    assert [r.getMessage() for r in caplog.records] == [
-        "no kernels for this, neurons run in PyTorch: it was not built"
-    ]

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from spikedrive import native
 from spikedrive.errors import ConfigError, unknown_name
+from spikedrive.ops import compiled
 
-NAMES = ("auto", "reference", "native", "triton")
-"""What `SPIKEDRIVE_IMPL` may say: the fastest there is, plain PyTorch, the CPU's compiled module, or Triton."""
+NAMES = ("auto", "reference", "compiled", "native", "triton")
+"""What `SPIKEDRIVE_IMPL` may say: the fastest there is, plain PyTorch, that under `torch.compile`, the CPU's compiled
+module, or Triton."""
 
 NATIVE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float64: 2}
 """The element types of the compiled module, by its own numbers."""
@@ -26,7 +28,7 @@ TRITON_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False) -> str:
-    """The name of the implementation for `x`, `reference`, `native` or `triton`.
+    """The name of the implementation for `x`, `reference`, `compiled`, `native` or `triton`.
 
     Raises: UnknownNameError for an unknown SPIKEDRIVE_IMPL; ConfigError for Triton on a CPU outside its interpreter.
     """
@@ -37,6 +39,12 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
         return "reference"
     if triton_covers and x.dtype in TRITON_TYPES and (forced == "triton" or x.is_cuda):
         return _triton(x)
+    if x.device.type == "cpu" and (forced == "compiled" or native.train is None):
+        cause = compiled.unavailable()
+        if not cause:
+            return "compiled"
+        _say_once("; ".join(filter(None, (native.missing, cause))))
+        return "reference"
     if x.device.type != "cpu" or x.dtype not in NATIVE_TYPES or not native_covers:
         # a tensor without data asks for shapes only
         if x.device.type != "meta":
@@ -44,9 +52,6 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
                 f"none is written for {x.dtype} on {x.device.type}"
                 + ("" if native_covers else " with this surrogate, or a learned decay with a delayed reset")
             )
-        return "reference"
-    if native.train is None:
-        _say_once(native.missing)
         return "reference"
     return "native"
 

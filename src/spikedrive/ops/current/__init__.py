@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikedrive.ops import checks, implementation, layout, node
+from spikedrive.ops.compiled import Compiled
 from spikedrive.ops.current import native, reference
 from spikedrive.ops.domain import Binary
 from spikedrive.ops.lif.options import Options
@@ -65,13 +66,16 @@ def _options(
     )
 
 
+_compiled = Compiled(reference)
+
+
 def _implementation(x: Tensor, o: Options) -> Any:
     """The module that computes this scan."""
     known = o.surrogate in native.SURROGATES
     name = implementation.choose(x, native_covers=known, triton_covers=known)
     if name == "triton":
         return implementation.triton_of(__name__)
-    return native if name == "native" else reference
+    return {"native": native, "compiled": _compiled}.get(name, reference)
 
 
 def _forward(

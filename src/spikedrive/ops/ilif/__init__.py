@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikedrive.ops import checks, implementation, layout, node
+from spikedrive.ops.compiled import Compiled
 from spikedrive.ops.domain import Binary, Domain, Integer
 from spikedrive.ops.ilif import eager, native, reference
 from spikedrive.ops.ilif.options import SCHEMA, Options
@@ -56,17 +57,21 @@ def ilif_scan(
     return y, last
 
 
+_compiled = Compiled(reference)
+
+
 def _implementation(x: Tensor, v: Tensor | None, repeats: int) -> str:
-    """`native`, `triton`, `eager` or `reference`."""
+    """`native`, `triton`, `eager`, `compiled` or `reference`."""
     name = implementation.choose(x, triton_covers=True)
-    return "eager" if name == "reference" and eager.applies(x, v, repeats) else name
+    plain = name in ("compiled", "reference")
+    return "eager" if plain and eager.applies(x, v, repeats) else name
 
 
 def _module(name: str) -> Any:
     """The implementation of that name."""
     if name == "triton":
         return implementation.triton_of(__name__)
-    return native if name == "native" else reference
+    return {"native": native, "compiled": _compiled}.get(name, reference)
 
 
 def _forward(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,7 +94,7 @@ def _fake(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, T
     if name in ("native", "triton"):
         saved = native.gates_like(x, o.repeats) if o.save else x.new_empty(0, dtype=torch.uint8)
     else:
-        whole = o.save and name == "reference"
+        whole = o.save and name != "eager"
         saved = x.new_empty((x.shape[0] * o.repeats, *x.shape[1:]) if whole else 0, dtype=torch.bool)
     return torch.empty_like(x), last, saved
 
@@ -126,7 +131,8 @@ def _pullback(
         on_triton = grad_y.is_cuda or implementation.choose(grad_y, triton_covers=True) == "triton"
         return _module("triton" if on_triton else "native").backward(grad_y, grad_last, saved, carry, o)
     if saved.dtype == torch.bool:
-        grad_x, grad_v = reference.backward(grad_y, grad_last, saved, carry, o)
+        made = implementation.choose(grad_y, triton_covers=True) == "compiled"
+        grad_x, grad_v = (_compiled if made else reference).backward(grad_y, grad_last, saved, carry, o)
     else:
         grad_x = eager.backward(grad_y, saved, o.levels, o.threshold, o.closed_gate, o.scale)
         grad_v = grad_x.new_empty(0)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikedrive.ops import checks, implementation, layout, node
+from spikedrive.ops.compiled import Compiled
 from spikedrive.ops.domain import Binary
 from spikedrive.ops.lif import native, reference
 from spikedrive.ops.lif.options import SCHEMA, Options, check_reset
@@ -55,6 +56,9 @@ def lif_scan(
     return spikes, last
 
 
+_compiled = Compiled(reference)
+
+
 def _implementation(x: Tensor, o: Options) -> Any:
     """The module that computes this scan."""
     known = o.surrogate in native.SURROGATES
@@ -63,7 +67,7 @@ def _implementation(x: Tensor, o: Options) -> Any:
     )
     if name == "triton":
         return implementation.triton_of(__name__)
-    return native if name == "native" else reference
+    return {"native": native, "compiled": _compiled}.get(name, reference)
 
 
 def _forward(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
