@@ -58,12 +58,19 @@ class Stateful(nn.Module):
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """The output for `x` (T, B, ...) from `state`, and the state after the last step; pure."""
 
+    def emit(self, x: Tensor) -> Tensor:
+        """The output for `x` (T, B, ...) from rest, for a call that keeps no state.
+
+        The same as `scan` gives; a module overrides it where it saves work for a state that nobody reads.
+        """
+        return self.scan(x, self.rest(x))[0]
+
     @final
     def forward(self, x: Tensor) -> Tensor:
         """The output from rest; inside `run`, from the carried state."""
         cell = self._cell
         if cell is None or not (torch.compiler.is_compiling() or cell.owner == _thread()):
-            return self.scan(x, self.rest(x))[0]
+            return self.emit(x)
         cell.calls += 1
         if cell.calls > 1:
             raise StateError(

@@ -88,20 +88,19 @@ class LIF(Neuron):
         self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
     ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
         """Spikes and the last membrane."""
+        return self._scan(x, state, keep_last=True)
+
+    def emit(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "T B *S"]:
+        """Spikes from rest, without writing the last membrane."""
+        return self._scan(x, None, keep_last=False)[0]
+
+    def _scan(self, x: Tensor, state: Tensor | None, *, keep_last: bool) -> tuple[Tensor, Tensor]:
         return lif_scan(
-            x,
-            state,
-            decay=self.decay,
-            threshold=self.threshold,
-            surrogate=self.surrogate,
-            decay_input=self.decay_input,
-            hard_reset=self.reset == "hard",
-            reset_value=self.reset_value,
-            strict=self.strict,
-            detach_reset=self.detach_reset,
-            compact=self.save == "compact",
-            delayed_reset=self.delayed_reset,
-        )
+            x, state, decay=self.decay, threshold=self.threshold, surrogate=self.surrogate,
+            decay_input=self.decay_input, hard_reset=self.reset == "hard", reset_value=self.reset_value,
+            strict=self.strict, detach_reset=self.detach_reset, compact=self.save == "compact",
+            delayed_reset=self.delayed_reset, keep_last=keep_last,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""
@@ -152,10 +151,18 @@ class IF(Neuron):
         self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
     ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
         """Spikes and the last membrane."""
+        return self._scan(x, state, keep_last=True)
+
+    def emit(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "T B *S"]:
+        """Spikes from rest, without writing the last membrane."""
+        return self._scan(x, None, keep_last=False)[0]
+
+    def _scan(self, x: Tensor, state: Tensor | None, *, keep_last: bool) -> tuple[Tensor, Tensor]:
         return lif_scan(
             x, state, decay=1.0, threshold=self.threshold, surrogate=self.surrogate, decay_input=False,
             hard_reset=self.reset == "hard", reset_value=self.reset_value, strict=self.strict,
             detach_reset=self.detach_reset, compact=self.save == "compact",
+            keep_last=keep_last,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -210,10 +217,18 @@ class PLIF(Neuron):
         self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
     ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
         """Spikes and the last membrane."""
+        return self._scan(x, state, keep_last=True)
+
+    def emit(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "T B *S"]:
+        """Spikes from rest, without writing the last membrane."""
+        return self._scan(x, None, keep_last=False)[0]
+
+    def _scan(self, x: Tensor, state: Tensor | None, *, keep_last: bool) -> tuple[Tensor, Tensor]:
         return lif_scan(
             x, state, decay=1 - self.w.sigmoid(), threshold=self.threshold, surrogate=self.surrogate,
             decay_input=self.decay_input, hard_reset=self.reset == "hard", reset_value=self.reset_value,
             strict=self.strict, detach_reset=self.detach_reset, compact=self.save == "compact",
+            keep_last=keep_last,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

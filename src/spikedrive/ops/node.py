@@ -50,8 +50,11 @@ def define(
 
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
-            with torch._C._AutoDispatchBelowAutograd():
-                outputs = op(*inputs)
+            if _unwatched(inputs):
+                outputs = forward(*inputs)
+            else:
+                with torch._C._AutoDispatchBelowAutograd():
+                    outputs = op(*inputs)
             ctx.mark_non_differentiable(outputs[-1])
             ctx.set_materialize_grads(False)
             setup(ctx, inputs, outputs)
@@ -71,7 +74,28 @@ def define_pullback(name: str, schema: str, *, forward: Callable[..., Any], fake
     _library.define(name + schema)
     _library.impl(name, forward, "CompositeExplicitAutograd")
     torch.library.register_fake(f"spikedrive::{name}", fake, lib=_library)
-    return getattr(torch.ops.spikedrive, name).default
+    op = getattr(torch.ops.spikedrive, name).default
+
+    def pull_back(*inputs: Any) -> Any:
+        # with a gradient of the gradient asked for, the operation cuts it, whatever PyTorch computes inside
+        return forward(*inputs) if _unwatched(inputs) and not torch.is_grad_enabled() else op(*inputs)
+
+    return pull_back
+
+
+def _unwatched(inputs: tuple[Any, ...]) -> bool:
+    """Whether the dispatcher would do nothing but call the operation: the call can then go without it.
+
+    A tracer, a fake or wrapped tensor, a transform and a profiler must see the operation itself.
+    """
+    for x in inputs:
+        if isinstance(x, Tensor) and type(x) not in (Tensor, torch.nn.Parameter):
+            return False
+    return (
+        not torch._C._len_torch_dispatch_stack()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch.autograd._profiler_enabled()
+    )
 
 
 def _mapped_into_the_batch(name: str, op: Any) -> Callable[..., Any]:

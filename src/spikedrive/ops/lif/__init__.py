@@ -31,11 +31,12 @@ def lif_scan(
     detach_reset: bool = True,
     compact: bool = True,
     delayed_reset: bool = False,
-) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
+    keep_last: bool = True,
+) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "..."]]:
     """Spikes in {0, 1} and the membrane after the last step; without `v` from `reset_value`.
 
     `compact` lets the fast implementations save rounded values for the backward pass: see
-    `spikedrive.ops.lif.native`.
+    `spikedrive.ops.lif.native`. Without `keep_last` the membrane comes back empty, which saves writing it.
 
     Equation: see `spikedrive.ops.lif.reference`.
     Shapes: x (T, B, ...), v (B, ...) -> (T, B, ...), (B, ...).
@@ -51,7 +52,7 @@ def lif_scan(
     op = torch.ops.spikedrive.plif_scan if learned else torch.ops.spikedrive.lif_scan
     spikes, last, _ = op(
         x, v, decay, threshold, decay_input, hard_reset, reset_value, strict,
-        detach_reset, surrogate.name, surrogate.alpha, save, compact, delayed_reset,
+        detach_reset, surrogate.name, surrogate.alpha, save, compact, delayed_reset, keep_last,
     )  # fmt: skip
     return spikes, last
 
@@ -74,14 +75,15 @@ def _forward(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor
     o = Options(*options)
     spikes, last, saved = _implementation(x, o).forward(x, v, o)
     strides = layout.by_steps(x).stride()
-    return layout.like(spikes, strides), layout.like(last, strides[1:]), saved
+    return layout.like(spikes, strides), layout.like(last, strides[1:]) if o.keep_last else last, saved
 
 
 def _fake(x: Tensor, v: Tensor | None, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
     o = Options(*options)
     x = layout.by_steps(x)
     saved = _implementation(x, o).saved_like(x, o) if o.save else x.new_empty(0)
-    return torch.empty_like(x), x.new_empty_strided(x.shape[1:], x.stride()[1:]), saved
+    last = x.new_empty_strided(x.shape[1:], x.stride()[1:]) if o.keep_last else x.new_empty(0)
+    return torch.empty_like(x), last, saved
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
@@ -92,14 +94,17 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
         o.decay if o.learned else None,
     )  # fmt: skip
     ctx.options = options[1 if o.learned else 0 :]
-    ctx.shape, ctx.strides = outputs[0].shape, outputs[0].stride()
+    ctx.keeps_last = o.keep_last
+    ctx.shape, ctx.strides, ctx.dtype = outputs[0].shape, outputs[0].stride(), outputs[0].dtype
 
 
 def _backward(ctx: Any, grad_spikes: Any, grad_last: Any, _grad_saved: None) -> Any:
     saved, x, v, decay = ctx.saved_tensors
+    # an empty last membrane may come with an empty gradient
+    grad_last = grad_last if ctx.keeps_last else None
     wanted = ctx.needs_input_grad[1]
     if grad_spikes is None:
-        grad_spikes = saved.new_zeros(ctx.shape, dtype=grad_last.dtype)
+        grad_spikes = saved.new_zeros(ctx.shape, dtype=ctx.dtype)
     if decay is None:
         found = _pull_back(grad_spikes, grad_last, saved, None, v, ctx.strides, wanted, *ctx.options)
     else:
@@ -107,7 +112,7 @@ def _backward(ctx: Any, grad_spikes: Any, grad_last: Any, _grad_saved: None) -> 
             grad_spikes, grad_last, saved, x, v, ctx.strides, wanted, decay, *ctx.options
         )
     grad_x, grad_v, grad_decay = found
-    return grad_x, grad_v if wanted else None, None if decay is None else grad_decay, *([None] * 11)
+    return grad_x, grad_v if wanted else None, None if decay is None else grad_decay, *([None] * 12)
 
 
 def _pullback(

@@ -51,13 +51,14 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
     x = layout.by_steps(x)
     steps = x.stride()[1:]
     v = None if v is None else layout.like(v, steps)
-    spikes, last = torch.empty_like(x), x.new_empty_strided(x.shape[1:], steps)
+    spikes = torch.empty_like(x)
+    last = x.new_empty_strided(x.shape[1:], steps) if o.keep_last else None
     saved = saved_like(x, o) if o.save else x.new_empty(0)
     native.train.leaky_forward(
         describe(o, x.dtype), *shape_of(x), address(x), address(v), 0, address(spikes), address(last), 0,
         address(saved),
     )  # fmt: skip
-    return spikes, last, saved
+    return spikes, x.new_empty(0) if last is None else last, saved
 
 
 def backward(
@@ -82,7 +83,8 @@ def backward(
         0 if o.learned else address(saved), address(x), address(v), o.learned, o.decay_input,
         address(grad_x), address(grad_v), 0,
     )  # fmt: skip
-    return grad_x, grad_x.new_empty(0) if grad_v is None else grad_v, grad_x.new_tensor(grad_decay)
+    total = grad_x.new_tensor(grad_decay) if o.learned else grad_x.new_empty(())
+    return grad_x, grad_x.new_empty(0) if grad_v is None else grad_v, total
 
 
 def saving(o: Options, dtype: torch.dtype) -> int:

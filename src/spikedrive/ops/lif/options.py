@@ -10,7 +10,7 @@ from spikedrive.errors import ConfigError
 
 SCHEMA = (
     "float threshold, bool decay_input, bool hard_reset, float reset_value, bool strict, bool detach_reset, "
-    "str surrogate, float alpha, bool save, bool compact=True, bool delayed_reset=False"
+    "str surrogate, float alpha, bool save, bool compact=True, bool delayed_reset=False, bool keep_last=True"
 )
 
 
@@ -26,7 +26,7 @@ def check_reset(owner: str, delayed: bool, detached: bool) -> None:
 class Options(NamedTuple):
     """The numbers of one scan; `save` keeps what the backward pass needs, `compact` in fewer bits.
 
-    `grad_v_wanted` is said in the backward pass only.
+    Without `keep_last` the last membrane comes back empty. `grad_v_wanted` is said in the backward pass only.
     """
 
     decay: float | Tensor
@@ -41,6 +41,7 @@ class Options(NamedTuple):
     save: bool
     compact: bool = True
     delayed_reset: bool = False
+    keep_last: bool = True
     grad_v_wanted: bool = True
 
     @property

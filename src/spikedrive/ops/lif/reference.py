@@ -45,7 +45,8 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
         spikes.append(s)
         charged.append(h)
     saved = torch.stack(charged) if o.save else x.new_empty(0, dtype=narrow)
-    return torch.stack(spikes).to(narrow), v.to(narrow), saved
+    last = v if o.keep_last else x.new_empty(0)
+    return torch.stack(spikes).to(narrow), last.to(narrow), saved
 
 
 def backward(

@@ -21,7 +21,7 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
     x = layout.by_steps(x)
     saved = saved_like(x, o) if o.save else x.new_empty(0)
     spikes, last, _ = run(x, v, None, o, saving(o, x.dtype) if o.save else NONE, saved)
-    return spikes, last, saved
+    return spikes, last if o.keep_last else x.new_empty(0), saved
 
 
 def backward(
