@@ -301,7 +301,7 @@ void compare_ternary(Comparison& compare, const LeakyCase& options, double windo
   const Kind kind = kind_of(c.type);
   const int64_t all = c.steps * c.size;
   compare("ternary, window " + std::to_string(window) + ": " + c.words(), shape, [&](const Kernels& kernels, int threads) {
-    Arrays out{{"spikes", kind, all}, {"last", kind, c.size}, saved_array(c, 3), {"grad_x", kind, all}, {"grad_v", kind, c.size}};
+    Arrays out{{"spikes", kind, all}, {"last", kind, c.size}, saved_array(c, 2), {"grad_x", kind, all}, {"grad_v", kind, c.size}};
     TernaryForward f{};
     static_cast<Leaky&>(f) = c;
     f.threads = threads, f.window = window;
@@ -318,17 +318,20 @@ void compare_ternary(Comparison& compare, const LeakyCase& options, double windo
 }
 
 void compare_all_ternary(Comparison& compare) {
-  for (int k = 0; k < 32 * (surrogates + 2); ++k) {
+  for (int k = 0; k < 64 * (surrogates + 1); ++k) {
     LeakyCase c{leaky_options(k & 1 ? Type::bf16 : Type::f32), false, (k & 2) != 0};
     c.hard = k & 4, c.detached = k & 8;
     if (k & 16) c.decay = 0.5, c.threshold = 0.75;
-    const int kind = k / 32;
-    const bool windowed = kind >= surrogates;
+    const int kind = k / 64;
+    const bool windowed = kind == surrogates;
     c.surrogate = static_cast<Surrogate>(windowed ? 0 : kind);
-    c.save = kind == surrogates && !c.needs_membrane() ? Save::bits : Save::full;
+    c.save = k & 32 ? compact(c) : Save::full;
     for (const Shape& shape : small_shapes) compare_ternary(compare, c, windowed ? 0.8 : 0.0, shape);
     if (k % 25 == 0) compare_ternary(compare, c, windowed ? 0.8 : 0.0, k % 3 ? tiled : shared);
   }
+  LeakyCase c{leaky_options(Type::f32), false, true};
+  c.hard = c.detached = true, c.surrogate = Surrogate::atan, c.save = Save::half;
+  compare_ternary(compare, c, 0, large);
 }
 
 }  // namespace

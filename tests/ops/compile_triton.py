@@ -95,13 +95,17 @@ def currents() -> None:
 
 
 def ternaries() -> None:
-    """A window in bits, and a surrogate at both thresholds."""
+    """A window in bits, and a surrogate at both thresholds: its membrane, its slope, and in bits."""
     ternary_triton.launch = compile_instead
     plain = TernaryOptions(0.5, 1.0, True, True, 0.0, True, 0.8, "atan", 2.0, True)
     for dtype, o in (
         (torch.float32, plain),
         (torch.float64, plain._replace(window=0.0, detach_reset=False)),
         (torch.bfloat16, plain._replace(window=0.0, hard_reset=False)),
+        (
+            torch.float32,
+            plain._replace(window=0.0, surrogate="rectangular", detach_reset=False, hard_reset=False),
+        ),
     ):
         x = torch.empty(5, 2**15, 2**15, dtype=dtype, device="meta")
         _, last, saved = ternary_triton.forward(x, x[0], o)

@@ -208,7 +208,7 @@ def test_memory_formats_are_kept_and_empty_batches_pass(make) -> None:
 @pytest.mark.parametrize(("neuron", "bytes_each"), [
     (LIF(surrogate=surrogate.rectangular()), 1 / 4), (LIF(), 2), (LIF(save="full"), 4), (PLIF(), 4),
     (LIF(surrogate=surrogate.rectangular(), detach_reset=False), 4), (ILIF(), 1 / 8), (ILIF(carry=True), 1 / 8),
-    (TernaryLIF(window=1.0), 3 / 8), (CurrentLIF(), 2),
+    (TernaryLIF(window=1.0), 1 / 4), (CurrentLIF(), 2),
 ])  # fmt: skip
 def test_what_is_kept_for_the_backward_pass(neuron, bytes_each) -> None:
     x, kept = torch.randn(4, 8, 128, requires_grad=True), {}

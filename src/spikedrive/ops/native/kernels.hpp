@@ -74,7 +74,7 @@ struct IntegersBackward : Integers {
 };
 
 // Spikes in {-1, 0, 1}; the slope is 1 where |h| <= window (if window > 0), else the surrogate's at both thresholds.
-// Of Save, bits (three an element: fired, below zero, in the window; for a window alone) and full.
+// Of Save: bits are whether it fired and which of two slopes s has, half is the slope of s and whether it fired.
 struct TernaryForward : Leaky {
   double window;
   const void *x, *v;

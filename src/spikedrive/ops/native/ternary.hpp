@@ -1,4 +1,7 @@
 // Ternary spikes, forward and backward through time; the equations stand in spikedrive/ops/ternary/reference.py.
+//
+// Both thresholds lie alike around zero, so the slopes of s and of |s| follow from |h|: with near and far the
+// surrogate's at |h| - threshold and at -|h| - threshold, near + far and, with the sign of h, near - far.
 #pragma once
 
 #include "leaky.hpp"
@@ -8,102 +11,204 @@ namespace {
 using spikedrive::TernaryBackward;
 using spikedrive::TernaryForward;
 
-// where a row of bits begins: kind 0 where the neuron fired, 1 where it fired below zero, 2 the window
-inline int64_t sign_row(int64_t size, int64_t t, int kind) { return (3 * t + kind) * ((size + 7) / 8); }
+// The slope of s where it takes two values: the window around zero, or a surrogate's of two levels that holds h at one
+// threshold only (or at both always).
+template <class V>
+struct TwoSlopes {
+  using Float = typename V::Float;
+  TwoLevels<V> level;
+  bool windowed;
+  Float threshold, window, inside, outside;
+
+  TwoSlopes(const Leaky& p, double window)
+      : level(p.surrogate, p.alpha), windowed(window > 0), threshold(V::set(p.threshold)), window(V::set(window)) {
+    const auto far = level(V::set(-INFINITY));
+    inside = windowed ? V::set(1) : V::add(level.level(V::all(true)), far);
+    outside = windowed ? V::set(0) : V::add(level.level(V::all(false)), far);
+  }
+  typename V::Mask holds(Float size) const {
+    return windowed ? V::ge(window, size) : level.holds(V::sub(size, threshold));
+  }
+  Float operator()(typename V::Mask held) const { return V::select(held, inside, outside); }
+};
+
+// One step of one tile; `keep(i, h, size, fired)` stores what the backward pass reads, size = |h|.
+template <bool streams, class In, class V, class Keep>
+inline __attribute__((always_inline)) void ternary_step(V, const TernaryForward& p, int64_t from, int64_t to,
+                                                        const In* __restrict x, typename V::Real* __restrict v,
+                                                        In* __restrict spikes, const Keep& keep) {
+  const auto decay = V::set(p.decay), gain = V::set(p.gain), offset = V::set(p.offset), one = V::set(1);
+  const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value);
+  const auto hard = V::all(p.hard);
+  for (int64_t i = from; i < to; i += V::width) {
+    const auto h = V::add(V::add(V::mul(decay, V::load(v + i)), offset), V::mul(gain, V::load(x + i)));
+    const auto size = V::abs(h);
+    const auto fired = V::ge(size, threshold), above = V::positive(h);
+    put<V>(streams, spikes + i, V::keep(fired, V::with_sign(one, above)));
+    const auto reset = V::select(hard, rest, V::sub(h, V::with_sign(threshold, above)));
+    V::store(v + i, V::select(fired, reset, h));
+    keep(i, h, size, fired);
+  }
+}
+
+// A step with what `save` asks for; `at` is where the tile begins in it.
+template <bool streams, Save save, class V, class In>
+void save_ternary_step(const TernaryForward& p, int64_t t, int64_t first, int64_t count, typename V::Real* v) {
+  const int64_t at = t * p.size + first;
+  const auto* x = static_cast<const In*>(p.x) + at;
+  auto* spikes = static_cast<In*>(p.spikes) + at;
+  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    using Float = typename W::Float;
+    using Mask = typename W::Mask;
+    const auto step = [&](const auto& keep) { ternary_step<streams>(lanes, p, from, to, x, v, spikes, keep); };
+    if constexpr (save == Save::none) {
+      step([](int64_t, Float, Float, Mask) {});
+    } else if constexpr (save == Save::full) {
+      auto* saved = static_cast<typename V::Real*>(p.saved) + at;
+      step([&](int64_t i, Float h, Float, Mask) { put<W>(streams, saved + i, h); });
+    } else if constexpr (save == Save::bits) {
+      auto* bits = static_cast<uint8_t*>(p.saved) + first / 8;
+      const TwoSlopes<W> slope(p, p.window);
+      step([&](int64_t i, Float, Float size, Mask fired) {
+        W::store_bits(bits + bit_row(p.size, t, 0), i, fired);
+        W::store_bits(bits + bit_row(p.size, t, 1), i, slope.holds(size));
+      });
+    } else {
+      auto* saved = static_cast<F16*>(p.saved) + at;
+      const auto threshold = W::set(p.threshold), none = W::set(0);
+      with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
+        step([&](int64_t i, Float, Float size, Mask fired) {
+          const auto near = slope(W::sub(size, threshold)), far = slope(W::sub(W::sub(none, size), threshold));
+          put<W>(streams, saved + i, W::with_sign(W::add(near, far), fired));
+        });
+      });
+    }
+  });
+}
+
+template <Save save, class V, class In>
+void ternary_forward_as(const TernaryForward& p) {
+  const bool streams = goes_past_caches(static_cast<const In*>(p.spikes), p.steps, p.size);
+  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+    alignas(64) typename V::Real v[tile_size];
+    fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
+    for (int64_t t = 0; t < p.steps; ++t) {
+      if (streams) save_ternary_step<true, save, V, In>(p, t, first, count, v);
+      else save_ternary_step<false, save, V, In>(p, t, first, count, v);
+    }
+    write_to(p.last ? static_cast<In*>(p.last) + first : nullptr, v, count);
+    drain<V>(streams);
+  });
+}
 
 template <class V, class In>
 void ternary_forward_of(const TernaryForward& p) {
-  using Real = typename V::Real;
-  const auto* x = static_cast<const In*>(p.x);
-  auto* spikes = static_cast<In*>(p.spikes);
-  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
-    alignas(64) Real v[tile_size];
-    fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
-    for (int64_t t = 0; t < p.steps; ++t) {
-      const int64_t at = t * p.size + first;
-      auto* bits = static_cast<uint8_t*>(p.saved);
-      auto* full = static_cast<Real*>(p.saved);
-      in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        using W = decltype(lanes);
-        const auto decay = W::set(p.decay), gain = W::set(p.gain), offset = W::set(p.offset);
-        const auto threshold = W::set(p.threshold), rest = W::set(p.reset_value), window = W::set(p.window);
-        for (int64_t i = from; i < to; i += W::width) {
-          const auto h =
-              W::add(W::add(W::mul(decay, W::load(v + i)), offset), W::mul(gain, W::load(x + at + i)));
-          const auto fired = W::ge(W::abs(h), threshold);
-          const auto below = W::both(fired, W::gt(W::set(0), h));
-          const auto s = W::keep(fired, W::select(below, W::set(-1), W::set(1)));
-          W::store(spikes + at + i, s);
-          W::store(v + i, p.hard ? W::select(fired, rest, h) : W::sub(h, W::mul(threshold, s)));
-          if (p.save == Save::bits) {
-            W::store_bits(bits + sign_row(p.size, t, 0) + first / 8, i, fired);
-            W::store_bits(bits + sign_row(p.size, t, 1) + first / 8, i, below);
-            W::store_bits(bits + sign_row(p.size, t, 2) + first / 8, i, W::ge(window, W::abs(h)));
-          }
-          if (p.save == Save::full) W::store(full + at + i, h);
-        }
-      });
+  // doubles are saved in full
+  if constexpr (sizeof(typename V::Real) == sizeof(float)) {
+    if (p.save == Save::bits) return ternary_forward_as<Save::bits, V, In>(p);
+    if (p.save == Save::half) return ternary_forward_as<Save::half, V, In>(p);
+  }
+  if (p.save == Save::full) return ternary_forward_as<Save::full, V, In>(p);
+  ternary_forward_as<Save::none, V, In>(p);
+}
+
+// What the backward pass reads of h itself: the slopes of s and of |s|, which a hard reset follows.
+template <class V>
+void read_ternary(const TernaryBackward& p, int64_t count, const typename V::Real* h, typename V::Real* slopes,
+                  typename V::Real* sizes) {
+  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    const auto threshold = W::set(p.threshold), none = W::set(0), one = W::set(1), window = W::set(p.window);
+    if (p.window > 0) {
+      for (int64_t i = from; i < to; i += W::width) {
+        const auto at = W::load(h + i), size = W::abs(at), slope = W::keep(W::ge(window, size), one);
+        W::store(slopes + i, slope);
+        W::store(sizes + i, W::keep(W::ge(size, threshold), W::with_sign(slope, W::positive(at))));
+      }
+      return;
     }
-    write_to(p.last ? static_cast<In*>(p.last) + first : nullptr, v, count);
+    with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
+      for (int64_t i = from; i < to; i += W::width) {
+        const auto at = W::load(h + i);
+        const auto up = slope(W::sub(at, threshold)), down = slope(W::sub(W::sub(none, at), threshold));
+        W::store(slopes + i, W::add(up, down));
+        W::store(sizes + i, W::sub(up, down));
+      }
+    });
+  });
+}
+
+// One step of one tile: carry holds the gradient of v after the step, then of v before it. slopes and sizes are what
+// `read_ternary` found, for Save::full alone.
+template <bool streams, Save save, class V, class In>
+void pull_ternary_back(const TernaryBackward& p, int64_t t, int64_t first, int64_t count,
+                       typename V::Real* __restrict carry, const typename V::Real* slopes,
+                       const typename V::Real* sizes) {
+  const int64_t at = t * p.size + first;
+  const auto* grad_spikes = static_cast<const In*>(p.grad_spikes) + at;
+  auto* __restrict grad_x = static_cast<In*>(p.grad_x) + at;
+  const auto* full = static_cast<const typename V::Real*>(p.saved) + at;
+  const auto* half = static_cast<const F16*>(p.saved) + at;
+  const auto* bits = static_cast<const uint8_t*>(p.saved) + first / 8;
+  in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    const auto decay = W::set(p.decay), gain = W::set(p.gain), rest = W::set(p.reset_value);
+    const auto threshold = W::set(p.threshold), attached = W::set(p.detached || p.hard ? 0 : p.threshold);
+    const auto hard = W::all(p.hard);
+    const TwoSlopes<W> two(p, p.window);
+    for (int64_t i = from; i < to; i += W::width) {
+      typename W::Float slope;
+      typename W::Mask fired;
+      if constexpr (save == Save::bits) {
+        fired = W::load_bits(bits + bit_row(p.size, t, 0), i);
+        slope = two(W::load_bits(bits + bit_row(p.size, t, 1), i));
+      } else if constexpr (save == Save::half) {
+        const auto read = W::load(half + i);
+        fired = W::positive(read);
+        slope = W::abs(read);
+      } else {
+        fired = W::ge(W::abs(W::load(full + i)), threshold);
+        slope = W::load(slopes + i);
+      }
+      const auto after = W::load(carry + i);
+      const auto kept = W::keep(W::no(W::both(fired, hard)), after);
+      auto grad = W::add(kept, W::mul(W::sub(W::load(grad_spikes + i), W::mul(after, attached)), slope));
+      if constexpr (save == Save::full)
+        if (p.hard && !p.detached)
+          grad = W::add(grad, W::mul(W::mul(after, W::sub(rest, W::load(full + i))), W::load(sizes + i)));
+      W::store(carry + i, W::mul(grad, decay));
+      put<W>(streams, grad_x + i, W::mul(grad, gain));
+    }
+  });
+}
+
+template <Save save, class V, class In>
+void ternary_backward_as(const TernaryBackward& p) {
+  using Real = typename V::Real;
+  const bool streams = goes_past_caches(static_cast<const In*>(p.grad_x), p.steps, p.size);
+  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+    constexpr int64_t read = save == Save::full ? tile_size : 1;
+    alignas(64) Real carry[tile_size], slopes[read], sizes[read];
+    fill_from(carry, p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr, 0.0, count);
+    for (int64_t t = p.steps - 1; t >= 0; --t) {
+      if constexpr (save == Save::full)
+        read_ternary<V>(p, count, static_cast<const Real*>(p.saved) + t * p.size + first, slopes, sizes);
+      if (streams) pull_ternary_back<true, save, V, In>(p, t, first, count, carry, slopes, sizes);
+      else pull_ternary_back<false, save, V, In>(p, t, first, count, carry, slopes, sizes);
+    }
+    write_to(p.grad_v ? static_cast<In*>(p.grad_v) + first : nullptr, carry, count);
+    drain<V>(streams);
   });
 }
 
 template <class V, class In>
 void ternary_backward_of(const TernaryBackward& p) {
-  using Real = typename V::Real;
-  const auto* grad_spikes = static_cast<const In*>(p.grad_spikes);
-  auto* grad_x = static_cast<In*>(p.grad_x);
-  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
-    alignas(64) Real carry[tile_size], slopes[tile_size], sizes[tile_size];
-    alignas(64) uint8_t fired[tile_size / 8];
-    fill_from(carry, p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr, 0.0, count);
-    for (int64_t t = p.steps - 1; t >= 0; --t) {
-      const int64_t at = t * p.size + first;
-      const auto* bits = static_cast<const uint8_t*>(p.saved);
-      const auto* full = static_cast<const Real*>(p.saved) + at;
-      const bool whole = p.save == Save::full;
-      in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        using W = decltype(lanes);
-        const auto threshold = W::set(p.threshold);
-        // slopes: of s; sizes: of |s|, which a hard reset follows
-        if (whole && !(p.window > 0))
-          with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
-            for (int64_t i = from; i < to; i += W::width) {
-              const auto h = W::load(full + i);
-              const auto up = slope(W::sub(h, threshold)), down = slope(W::sub(W::sub(W::set(0), h), threshold));
-              W::store(slopes + i, W::add(up, down));
-              W::store(sizes + i, W::sub(up, down));
-            }
-          });
-        for (int64_t i = from; i < to; i += W::width) {
-          if (p.window > 0) {
-            const auto held = whole ? W::ge(W::set(p.window), W::abs(W::load(full + i)))
-                                    : W::load_bits(bits + sign_row(p.size, t, 2) + first / 8, i);
-            W::store(slopes + i, W::keep(held, W::set(1)));
-            if (whole) {
-              const auto h = W::load(full + i), signed_slope = W::with_sign(W::load(slopes + i), W::ge(h, W::set(0)));
-              W::store(sizes + i, W::keep(W::ge(W::abs(h), threshold), signed_slope));
-            }
-          }
-          W::store_bits(fired, i, whole ? W::ge(W::abs(W::load(full + i)), threshold)
-                                        : W::load_bits(bits + sign_row(p.size, t, 0) + first / 8, i));
-        }
-        const auto decay = W::set(p.decay), gain = W::set(p.gain), rest = W::set(p.reset_value);
-        for (int64_t i = from; i < to; i += W::width) {
-          const auto after = W::load(carry + i);
-          const auto silent = W::no(W::load_bits(fired, i));
-          const auto slope = W::load(slopes + i);
-          auto grad = W::add(p.hard ? W::keep(silent, after) : after, W::mul(W::load(grad_spikes + at + i), slope));
-          if (!p.detached && p.hard)
-            grad = W::add(grad, W::mul(W::mul(after, W::sub(rest, W::load(full + i))), W::load(sizes + i)));
-          if (!p.detached && !p.hard) grad = W::sub(grad, W::mul(W::mul(after, threshold), slope));
-          W::store(carry + i, W::mul(grad, decay));
-          W::store(grad_x + at + i, W::mul(grad, gain));
-        }
-      });
-    }
-    write_to(p.grad_v ? static_cast<In*>(p.grad_v) + first : nullptr, carry, count);
-  });
+  if constexpr (sizeof(typename V::Real) == sizeof(float)) {
+    if (p.save == Save::bits) return ternary_backward_as<Save::bits, V, In>(p);
+    if (p.save == Save::half) return ternary_backward_as<Save::half, V, In>(p);
+  }
+  ternary_backward_as<Save::full, V, In>(p);
 }
 
 }  // namespace

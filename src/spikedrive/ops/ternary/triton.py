@@ -14,7 +14,7 @@ from spikedrive.ops.ternary.native import saved_like, saving
 from spikedrive.ops.ternary.options import Options
 from spikedrive.ops.tiles import ternary
 from spikedrive.ops.tiles.launch import launch
-from spikedrive.ops.tiles.slopes import SLOPES
+from spikedrive.ops.tiles.slopes import LEVELS, SLOPES
 
 
 def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,7 +25,7 @@ def forward(x: Tensor, v: Tensor | None, o: Options) -> tuple[Tensor, Tensor, Te
     spikes, last = torch.empty_like(x), x.new_empty_strided(x.shape[1:], strides)
     saved = saved_like(x, o) if o.save else x.new_empty(0)
     launch(
-        ternary.forward, x.numel() // steps, x, v, spikes, last, saved, steps,
+        ternary.forward, x.numel() // steps, x, v, spikes, last, _words(saved), steps,
         constants=_constants(o, x.dtype) | {"OFFSET": (1 - o.decay) * o.reset_value},
     )  # fmt: skip
     return spikes, last, saved
@@ -39,19 +39,35 @@ def backward(
     grad_v = grad_x.new_empty_strided(grad_x.shape[1:], strides)
     grad_last = None if grad_last is None else layout.like(grad_last, strides)
     size = grad_spikes.numel() // steps
-    row = 3 * ((size + 7) // 8) if saving(o, grad_spikes.dtype) == BITS else size
+    row = 2 * ((size + 7) // 8) if saving(o, grad_spikes.dtype) == BITS else size
     launch(
-        ternary.backward, size, grad_spikes, grad_last, saved, grad_x, grad_v, steps, (steps - 1) * size,
-        (steps - 1) * row,
-        constants=_constants(o, grad_spikes.dtype)
-        | {"DETACH": o.detach_reset, "SLOPE": SLOPES[o.surrogate], "ALPHA": o.alpha},
+        ternary.backward, size, grad_spikes, grad_last, _words(saved), grad_x, grad_v, steps,
+        (steps - 1) * size, (steps - 1) * row,
+        constants=_constants(o, grad_spikes.dtype) | {"DETACH": o.detach_reset},
     )  # fmt: skip
     return grad_x, grad_v
 
 
 def _constants(o: Options, dtype: torch.dtype) -> dict[str, Any]:
+    high, low = _two_slopes(o)
     return {
         "DECAY": o.decay, "GAIN": 1 - o.decay if o.decay_input else 1.0, "THRESHOLD": o.threshold,
         "HARD": o.hard_reset, "RESET": o.reset_value, "WINDOW": o.window,
-        "SAVE": saving(o, dtype) if o.save else NONE, "REAL": tl.float64 if dtype == torch.float64 else tl.float32,
+        "SAVE": saving(o, dtype) if o.save else NONE, "SLOPE": SLOPES[o.surrogate], "ALPHA": o.alpha, "HIGH": high,
+        "LOW": low, "REAL": tl.float64 if dtype == torch.float64 else tl.float32,
     }  # fmt: skip
+
+
+def _two_slopes(o: Options) -> tuple[float, float]:
+    """The slopes that one bit tells apart, where there are two."""
+    if o.window > 0:
+        return 1.0, 0.0
+    high, low = LEVELS.get(o.surrogate, lambda _alpha: (0.0, 0.0))(o.alpha)
+    # at the other threshold, which holds nothing or everything
+    far = high if o.surrogate == "straight_through" else low
+    return high + far, low + far
+
+
+def _words(saved: Tensor) -> Tensor:
+    """A slope and whether the neuron fired are stored as one word."""
+    return saved.view(torch.int16) if saved.dtype == torch.float16 else saved
