@@ -334,6 +334,39 @@ void compare_all_ternary(Comparison& compare) {
   compare_ternary(compare, c, 0, large);
 }
 
+// Whole numbers of every range and scale, and what has no place among them at the very end.
+void compare_packing(Comparison& compare) {
+  for (int k = 0; k < 96; ++k) {
+    const Type type = k & 1 ? Type::bf16 : Type::f32;
+    const bool stranger = k & 2;
+    const int ranges[][2] = {{1, 0}, {2, -1}, {4, 0}}, *range = ranges[k / 4 % 3];
+    const double scale = k / 12 % 2 ? 0.375 : 1;
+    const int64_t counts[] = {1, 7, 1029, 8195}, count = counts[k / 24];
+    const Kind kind = kind_of(type);
+    Array given("values", kind, count);
+    for (int64_t i = 0; i < count; ++i) {
+      auto x = static_cast<float>(scale * (range[1] + (i * 7 + i / 5) % (1 << range[0])));
+      if (stranger && i == count - 1) x = -0.0f;
+      if (type == Type::bf16) static_cast<Bf16*>(given.data())[i] = narrow(x);
+      else static_cast<float*>(given.data())[i] = x;
+    }
+    const std::string what = std::string("packing, ") + (type == Type::bf16 ? "bf16" : "f32") + ", " +
+                             std::to_string(range[0]) + " bits, scale " + std::to_string(scale);
+    compare(what, {1, count}, [&](const Kernels& kernels, int) {
+      Arrays out{{"fits", Kind::bits, 1}, {"planes", Kind::bits, (count + 7) / 8 * range[0]}, {"values", kind, count}};
+      const Packing p{count, type, range[0], range[1], scale};
+      Pack to{p, given.data(), out[1].data(), false};
+      kernels.pack(to);
+      *static_cast<uint8_t*>(out[0].data()) = to.fits;
+      kernels.unpack({p, to.planes, out[2].data()});
+      // the scalar ones give back what they were given, and nothing else
+      if (to.fits == stranger || (to.fits && std::memcmp(out[2].data(), given.data(), count * Array::bytes(kind))))
+        compare.equal = false, std::printf("wrong: %s, %" PRId64 " values\n", what.c_str(), count);
+      return out;
+    });
+  }
+}
+
 }  // namespace
 
 int main(int count, char** names) {
@@ -348,6 +381,7 @@ int main(int count, char** names) {
   compare_all_leaky(compare);
   compare_all_integers(compare);
   compare_all_ternary(compare);
+  compare_packing(compare);
   if (!compare.equal) return 1;
   std::printf("%s: the same bits in %" PRId64 " runs\n", here.c_str(), compare.runs);
   return 0;

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spikedrive import native
-from spikedrive.neurons import ILIF, LIF
+from spikedrive.neurons import ILIF, LIF, TernaryLIF
 from spikedrive.ops import packing
 
 
@@ -19,16 +19,44 @@ def form(request, monkeypatch) -> str:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize(("top", "bits"), [(1, 1), (15, 4)])
+@pytest.mark.parametrize(("low", "high", "bits"), [(0, 1, 1), (-1, 1, 2), (0, 15, 4)])
+@pytest.mark.parametrize("scale", [1.0, 0.25, 1.5])
 @pytest.mark.parametrize("shape", [(3, 5, 7), (1,), (0, 4), (2, 1025)])
-def test_what_was_packed_comes_back(form, dtype, top, bits, shape) -> None:
-    x = torch.randint(0, top + 1, shape).to(dtype)
-    if x.numel():
-        x.view(-1)[0] = top
+def test_what_was_packed_comes_back(form, dtype, low, high, bits, scale, shape) -> None:
+    x = torch.randint(low, high + 1, shape).to(dtype)
+    if x.numel() > 1:
+        x.view(-1)[:3] = torch.tensor([1, low, high])
+    x = x * scale + 0.0
     packed = packing.pack(x)
-    assert packed is not None and packed.bits == (bits if x.numel() else 1)
-    assert packed.data.numel() == -(-x.numel() * packed.bits // 8)
+    assert packed is not None and packed.data.numel() == packed.bits * -(-x.numel() // 8)
+    assert packed.bits == bits or x.numel() <= 1
     assert torch.equal(packing.unpack(packed), x) and packing.unpack(packed).dtype == dtype
+    assert not (packing.unpack(packed).signbit() & (x == 0)).any()
+
+
+def test_a_scale_that_is_no_power_of_two_comes_back_to_the_last_bit(form) -> None:
+    x = torch.randint(0, 5, (4, 1000)) * torch.tensor(0.3)
+    packed = packing.pack(x)
+    assert packed is not None and packed.bits == 4 and torch.equal(packing.unpack(packed), x)
+
+
+@pytest.mark.parametrize("isa", [isa for isa in native.isas() if isa != "scalar"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_instruction_set_packs_alike(dtype, isa, monkeypatch) -> None:
+    for low, high in ((0, 1), (-1, 1), (0, 15)):
+        x = torch.randint(low, high + 1, (3, 1003)).to(dtype) + 0.0
+        planes = []
+        for name in (isa, "scalar"):
+            monkeypatch.setenv("SPIKEDRIVE_ISA", name)
+            packed = packing.pack(x)
+            assert packed is not None and torch.equal(packing.unpack(packed), x)
+            planes.append(packed.data)
+            # a stranger in the last, ragged vector
+            odd = x.clone()
+            odd.view(-1)[-1] = -0.0
+            assert packing.pack(odd) is None
+        # what lies behind the last element has no meaning
+        assert torch.equal(planes[0][:, :-1], planes[1][:, :-1])
 
 
 def test_strides_come_back_too(form) -> None:
@@ -37,7 +65,7 @@ def test_strides_come_back_too(form) -> None:
     assert back.stride() == x.stride() and torch.equal(back, x)
 
 
-@pytest.mark.parametrize("value", [0.5, -1.0, 16.0, float("nan"), float("inf"), -0.0, 1e30])
+@pytest.mark.parametrize("value", [0.3, -2.0, 16.0, float("nan"), float("inf"), -0.0, 1e30])
 def test_any_other_value_is_left_alone(form, value) -> None:
     x = torch.ones(3000)
     x[2999] = value
@@ -73,7 +101,7 @@ def kept_bytes(model: nn.Module, x: torch.Tensor) -> int:
     return sum(storages.values())
 
 
-@pytest.mark.parametrize("make", [LIF, ILIF])
+@pytest.mark.parametrize("make", [LIF, ILIF, lambda: ILIF(scale=0.3), TernaryLIF])
 def test_gradients_are_the_same_to_the_last_bit(form, make) -> None:
     model = block(make())
     x = torch.randn(4, 16, 8, 64, requires_grad=True) * 2

@@ -1,8 +1,8 @@
 """Spikes that the layers of a block keep for the backward pass, as bits.
 
 A convolution or linear layer keeps its whole input for the gradient of its weight: 32 bits for a spike.
-Inside `packed_activations` every kept tensor of exact 0s and 1s becomes one bit an element, and one of whole numbers
-0..15 four bits; all others stay as they are. The gradients are the same to the last bit.
+Inside `packed_activations` every kept tensor of whole numbers times one scale takes fewer: 0 and 1 one bit an
+element, -1, 0 and 1 two, 0..15 four; all others stay as they are. The gradients are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -21,17 +21,27 @@ from spikedrive.ops.implementation import NATIVE_TYPES
 LEAST = 4096
 """Tensors of fewer elements are left alone."""
 
-_WIDTHS = (1, 4)
+_RANGES = ((1, 0), (2, -1), (4, 0))
+"""Bits an element, and the least whole number that they hold."""
+
+_SAMPLES = 512
+"""How many elements are looked at for a scale; a wrong one costs memory only."""
 
 
 class Packed(NamedTuple):
-    """A tensor of whole numbers as `bits` bits an element, in the order of its memory."""
+    """A tensor of numbers scale * n as planes of bits, in the order of its memory; n is at least `low`."""
 
     data: Tensor
-    bits: int
+    low: int
+    scale: float
     dtype: torch.dtype
     shape: torch.Size
     strides: tuple[int, ...]
+
+    @property
+    def bits(self) -> int:
+        """How many an element takes."""
+        return len(self.data)
 
 
 @contextmanager
@@ -49,16 +59,17 @@ def packed_activations() -> Iterator[None]:
 
 
 def pack(x: Tensor) -> Packed | None:
-    """x in one or four bits an element; None where its values are no whole numbers from 0 to 15.
+    """x in one, two or four bits an element; None where its values are no such whole numbers times one scale.
 
     Minus zero, which would come back as zero, is refused too.
     """
     if not x.is_floating_point() or not layout.is_dense(x):
         return None
-    for bits in _WIDTHS:
-        data = _native_pack(x, bits) if _is_native(x) else _plain_pack(x, bits)
-        if data is not None:
-            return Packed(data, bits, x.dtype, x.shape, x.stride())
+    for scale in _scales(x):
+        for bits, low in _RANGES:
+            data = (_native_pack if _is_native(x) else _plain_pack)(x, bits, low, scale)
+            if data is not None:
+                return Packed(data, low, scale, x.dtype, x.shape, x.stride())
     return None
 
 
@@ -66,11 +77,12 @@ def unpack(p: Packed) -> Tensor:
     """The tensor that `pack` was given, with its strides."""
     x = torch.empty_strided(p.shape, p.strides, dtype=p.dtype, device=p.data.device)
     if _is_native(x):
-        native.train.unpack(p.data.data_ptr(), x.numel(), NATIVE_TYPES[x.dtype], x.data_ptr(), p.bits)
+        native.train.unpack(*_described(x, p.bits, p.low, p.scale), p.data.data_ptr(), x.data_ptr())
         return x
-    shifts = torch.arange(0, 8, p.bits, dtype=torch.uint8, device=x.device)
-    values = (p.data[:, None] >> shifts) & (2**p.bits - 1)
-    _flat(x).copy_(values.flatten()[: x.numel()])
+    places = torch.arange(8, dtype=torch.uint8, device=x.device)
+    weights = 2 ** torch.arange(p.bits, dtype=x.dtype, device=x.device)
+    bits = ((p.data[:, :, None] >> places) & 1).flatten(1)[:, : x.numel()]
+    _flat(x).copy_(((bits * weights[:, None]).sum(0) + p.low) * p.scale)
     return x
 
 
@@ -90,20 +102,40 @@ def _is_native(x: Tensor) -> bool:
     return native.train is not None and x.device.type == "cpu" and x.dtype in NATIVE_TYPES
 
 
-def _native_pack(x: Tensor, bits: int) -> Tensor | None:
-    data = torch.empty(-(-x.numel() * bits // 8), dtype=torch.uint8)
-    fits = native.train.pack(x.data_ptr(), x.numel(), NATIVE_TYPES[x.dtype], data.data_ptr(), bits)
+def _scales(x: Tensor) -> Iterator[float]:
+    """What x may be whole numbers of: 1, else the smallest size among some of its elements."""
+    yield 1.0
+    sizes = _flat(x)[:: max(1, x.numel() // _SAMPLES)].abs()
+    sizes = sizes[sizes > 0]
+    smallest = sizes.min().item() if len(sizes) else 1.0
+    if smallest != 1.0:
+        yield smallest
+
+
+def _native_pack(x: Tensor, bits: int, low: int, scale: float) -> Tensor | None:
+    data = torch.empty(bits, -(-x.numel() // 8), dtype=torch.uint8)
+    fits = native.train.pack(*_described(x, bits, low, scale), x.data_ptr(), data.data_ptr())
     return data if fits else None
 
 
-def _plain_pack(x: Tensor, bits: int) -> Tensor | None:
-    flat, each = _flat(x), 8 // bits
-    values = flat.clamp(0, 2**bits - 1).nan_to_num().to(torch.uint8)
-    if not bool(((values == flat) & ~flat.signbit()).all()):
+def _plain_pack(x: Tensor, bits: int, low: int, scale: float) -> Tensor | None:
+    flat = _flat(x)
+    numbers = (flat / scale).round()
+    fits = (
+        (numbers * scale == flat)
+        & (numbers >= low)
+        & (numbers < low + 2**bits)
+        & ((flat != 0) | ~flat.signbit())
+    )
+    if not bool(fits.all()):
         return None
-    filled = torch.nn.functional.pad(values, (0, -len(values) % each)).view(-1, each)
-    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=x.device)
-    return (filled << shifts).sum(1, dtype=torch.uint8)
+    bytewise = torch.nn.functional.pad((numbers - low).to(torch.uint8), (0, -len(flat) % 8)).view(-1, 8)
+    places, planes = (torch.arange(n, dtype=torch.uint8, device=x.device) for n in (8, bits))
+    return (((bytewise >> planes[:, None, None]) & 1) << places).sum(-1, dtype=torch.uint8)
+
+
+def _described(x: Tensor, bits: int, low: int, scale: float) -> tuple[int, int, int, int, int, float]:
+    return native.level(), x.numel(), NATIVE_TYPES[x.dtype], bits, low, scale
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "instruction_sets.hpp"
-#include "packing.hpp"
 #include "pages.hpp"
 
 namespace nb = nanobind;
@@ -108,6 +107,7 @@ void ternary_forward(const Leaky& options, double window, int isa, int64_t steps
   TernaryForward p{shaped(options, steps, size, type, threads)};
   p.window = window, p.x = in(x), p.v = in(v), p.spikes = out(spikes), p.last = out(last), p.saved = out(saved);
   prefer_large_pages(p.spikes, steps * size * bytes_of(type));
+  prefer_large_pages(p.saved, saved_bytes(p));
   table(isa).ternary_forward(p);
 }
 
@@ -121,24 +121,21 @@ void ternary_backward(const Leaky& options, double window, int isa, int64_t step
   table(isa).ternary_backward(p);
 }
 
-bool pack_values(Address values, int64_t count, int type, Address packed, int bits) {
-  nb::gil_scoped_release unlocked;
-  switch (type) {
-    case 0: return pack(static_cast<const float*>(in(values)), count, static_cast<uint8_t*>(out(packed)), bits);
-    case 1: return pack(static_cast<const Bf16*>(in(values)), count, static_cast<uint8_t*>(out(packed)), bits);
-    default: return pack(static_cast<const double*>(in(values)), count, static_cast<uint8_t*>(out(packed)), bits);
-  }
+Packing packing(int64_t count, int type, int bits, int low, double scale) {
+  return {count, static_cast<Type>(type), bits, low, scale};
 }
 
-void unpack_values(Address packed, int64_t count, int type, Address values, int bits) {
+bool pack(int isa, int64_t count, int type, int bits, int low, double scale, Address values, Address planes) {
   nb::gil_scoped_release unlocked;
-  const auto* from = static_cast<const uint8_t*>(in(packed));
+  Pack p{packing(count, type, bits, low, scale), in(values), out(planes), false};
+  table(isa).pack(p);
+  return p.fits;
+}
+
+void unpack(int isa, int64_t count, int type, int bits, int low, double scale, Address planes, Address values) {
+  nb::gil_scoped_release unlocked;
   prefer_large_pages(out(values), count * bytes_of(type));
-  switch (type) {
-    case 0: return unpack(from, count, static_cast<float*>(out(values)), bits);
-    case 1: return unpack(from, count, static_cast<Bf16*>(out(values)), bits);
-    default: return unpack(from, count, static_cast<double*>(out(values)), bits);
-  }
+  table(isa).unpack({packing(count, type, bits, low, scale), in(planes), out(values)});
 }
 
 }  // namespace
@@ -174,6 +171,6 @@ NB_MODULE(_train, m) {
   m.def("integers_forward", &integers_forward);
   m.def("integers_backward", &integers_backward);
 
-  m.def("pack", &pack_values, "Write the whole numbers 0 .. 2^bits - 1; false, with no meaning, for any other.");
-  m.def("unpack", &unpack_values);
+  m.def("pack", &pack, "Write the numbers as planes of bits; false, with no meaning, where they are no such numbers.");
+  m.def("unpack", &unpack);
 }

@@ -25,6 +25,7 @@ using Lanes = ScalarLanes<float>;
 
 #include "integers.hpp"
 #include "leaky.hpp"
+#include "packing.hpp"
 #include "ternary.hpp"
 
 namespace {
@@ -46,14 +47,16 @@ SPIKEDRIVE_KERNEL(integers_forward, const IntegersForward)
 SPIKEDRIVE_KERNEL(integers_backward, const IntegersBackward)
 SPIKEDRIVE_KERNEL(ternary_forward, const TernaryForward)
 SPIKEDRIVE_KERNEL(ternary_backward, const TernaryBackward)
+SPIKEDRIVE_KERNEL(pack, Pack)
+SPIKEDRIVE_KERNEL(unpack, const Unpack)
 
 }  // namespace
 
 namespace spikedrive {
 
 const Kernels* SPIKEDRIVE_TABLE() {
-  static const Kernels table{leaky_forward,    leaky_backward,  integers_forward,
-                             integers_backward, ternary_forward, ternary_backward};
+  static const Kernels table{leaky_forward,   leaky_backward,   integers_forward, integers_backward,
+                             ternary_forward, ternary_backward, pack,             unpack};
   return &table;
 }
 

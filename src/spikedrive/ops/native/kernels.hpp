@@ -87,6 +87,25 @@ struct TernaryBackward : Leaky {
   void *grad_x, *grad_v;
 };
 
+// Numbers scale * n with whole n from low to low + 2^bits - 1, kept as a plane of bits for each bit of n - low.
+struct Packing {
+  int64_t count;
+  Type type;
+  int bits, low;
+  double scale;
+};
+
+struct Pack : Packing {
+  const void* values;
+  void* planes;
+  bool fits;  // whether all values are such numbers; where not, the planes have no meaning
+};
+
+struct Unpack : Packing {
+  const void* planes;
+  void* values;
+};
+
 struct Kernels {
   void (*leaky_forward)(const LeakyForward&);
   void (*leaky_backward)(LeakyBackward&);
@@ -94,6 +113,8 @@ struct Kernels {
   void (*integers_backward)(const IntegersBackward&);
   void (*ternary_forward)(const TernaryForward&);
   void (*ternary_backward)(const TernaryBackward&);
+  void (*pack)(Pack&);
+  void (*unpack)(const Unpack&);
 };
 
 const Kernels* scalar_kernels();

@@ -1,43 +1,62 @@
-// Small whole numbers as one or four bits an element, the lowest bits of a byte first.
+// Whole numbers times one scale as planes of bits: bit b of number i is bit i % 8 of byte i / 8 of plane b.
 #pragma once
 
-#include <type_traits>
-
-#include "lanes/scalar.hpp"
+#include "tiles.hpp"
 
 namespace {
 
-template <class In>
-using LaneOf = ScalarLanes<std::conditional_t<sizeof(In) == sizeof(double), double, float>>;
+using spikedrive::Pack;
+using spikedrive::Unpack;
 
-// Packs eight numbers at a time; false where one of them is no whole number from 0 to 2^bits - 1.
-template <class In>
-bool pack(const In* values, int64_t count, uint8_t* packed, int bits) {
-  const int top = (1 << bits) - 1, each = 8 / bits;
-  for (int64_t begin = 0; begin < count; begin += 1024) {
-    const int64_t end = begin + 1024 < count ? begin + 1024 : count;
-    bool whole = true;
-    for (int64_t i = begin; i < end; i += each) {
-      unsigned byte = 0;
-      for (int k = 0; k < each && i + k < end; ++k) {
-        const double x = LaneOf<In>::load(values + i + k);
-        const int n = x >= 0 && x <= top ? static_cast<int>(x) : -1;
+// Stops at the first part of an array that does not fit.
+template <class V, class In>
+void pack_of(Pack& p) {
+  const auto* values = static_cast<const In*>(p.values);
+  const int64_t plane = (p.count + 7) / 8, part = 1024;
+  p.fits = true;
+  for (int64_t begin = 0; begin < p.count && p.fits; begin += part) {
+    const In* from_here = values + begin;
+    uint8_t* to_here = static_cast<uint8_t*>(p.planes) + begin / 8;
+    in_lanes<V>(p.count - begin < part ? p.count - begin : part, [&](auto lanes, int64_t from, int64_t to) {
+      using W = decltype(lanes);
+      const auto scale = W::set(p.scale), inverse = W::set(1 / p.scale), none = W::set(0);
+      const auto low = W::set(p.low), top = W::set((1 << p.bits) - 1);
+      auto fit = W::all(true);
+      for (int64_t i = from; i < to; i += W::width) {
+        const auto x = W::load(from_here + i);
+        const auto n = W::round_even(W::mul(x, inverse)), back = W::mul(n, scale);
+        auto rest = W::sub(n, low);
+        fit = W::both(fit, W::both(W::both(W::ge(x, back), W::ge(back, x)), W::both(W::ge(rest, none), W::ge(top, rest))));
         // minus zero would come back as zero
-        whole &= n == x && !std::signbit(x);
-        byte |= static_cast<unsigned>(n & top) << (k * bits);
+        fit = W::both(fit, W::either(W::positive(x), W::gt(none, x)));
+        for (int b = p.bits - 1; b >= 0; --b) {
+          const auto value = W::set(1 << b);
+          const auto has = W::ge(rest, value);
+          W::store_bits(to_here + b * plane, i, has);
+          rest = W::sub(rest, W::keep(has, value));
+        }
       }
-      packed[i / each] = static_cast<uint8_t>(byte);
-    }
-    if (!whole) return false;
+      uint8_t strangers[8] = {};
+      W::store_bits(strangers, 0, W::no(fit));
+      for (uint8_t byte : strangers) p.fits = p.fits && byte == 0;
+    });
   }
-  return true;
 }
 
-template <class Out>
-void unpack(const uint8_t* packed, int64_t count, Out* values, int bits) {
-  const int top = (1 << bits) - 1, each = 8 / bits;
-  for (int64_t i = 0; i < count; ++i)
-    LaneOf<Out>::store(values + i, LaneOf<Out>::set((packed[i / each] >> (i % each * bits)) & top));
+template <class V, class In>
+void unpack_of(const Unpack& p) {
+  const auto* planes = static_cast<const uint8_t*>(p.planes);
+  auto* values = static_cast<In*>(p.values);
+  const int64_t plane = (p.count + 7) / 8;
+  in_lanes<V>(p.count, [&](auto lanes, int64_t from, int64_t to) {
+    using W = decltype(lanes);
+    const auto scale = W::set(p.scale), low = W::set(p.low);
+    for (int64_t i = from; i < to; i += W::width) {
+      auto n = low;
+      for (int b = 0; b < p.bits; ++b) n = W::add(n, W::keep(W::load_bits(planes + b * plane, i), W::set(1 << b)));
+      W::store(values + i, W::mul(n, scale));
+    }
+  });
 }
 
 }  // namespace
