@@ -76,6 +76,8 @@ BYTES = [
     ({"surrogate": surrogate.rectangular_closed(1.2)}, 2),
     ({"surrogate": surrogate.leaky_rectangular(0.6)}, 1 / 4),
     ({"surrogate": surrogate.straight_through()}, 1 / 4),
+    ({"surrogate": surrogate.log_tailed_relu()}, 2),
+    ({"surrogate": surrogate.sigmoid(2000.0)}, 4),
     ({"surrogate": surrogate.fourier()}, 4),
 ]
 

@@ -57,8 +57,9 @@ def saving(o: Options, dtype: torch.dtype) -> int:
         return FULL
     if o.window > 0 or (o.surrogate in TWO_VALUES and not _windows_meet(o)):
         return BITS
-    # a slope that float16 would round coarsely, or that has a sign of its own
-    return FULL if o.surrogate == "fourier" or not 2**-10 <= o.alpha <= 2**10 else HALF
+    # a slope that float16 would round coarsely, or that has a sign of its own; an alpha of 0 is a slope of 0
+    coarse = o.alpha != 0 and not 2**-10 <= o.alpha <= 2**10
+    return FULL if o.surrogate == "fourier" or coarse else HALF
 
 
 def saved_like(x: Tensor, o: Options) -> Tensor:
