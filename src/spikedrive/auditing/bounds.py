@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, materialise
 from spikedrive.auditing.ledger import Ledger
-from spikedrive.auditing.rules import RULES, neurons
+from spikedrive.auditing.rules import COMPLEX, RULES, Rule, neurons
 from spikedrive.auditing.trace import Graph, Node, trace
 from spikedrive.auditing.value import Value, of_constant, of_integers, unbounded
 from spikedrive.errors import AuditError
@@ -68,27 +68,38 @@ def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
         return of_constant(proof.graph.constants[node.name])
     if node.op == "getitem":
         return _part(proof, node)
-    if node.op not in RULES:
-        raise AuditError(
-            f"The audit has no rule for {node.op} in {node.where}, so it can prove nothing about this model; it knows "
-            f"{len(RULES)} operations. Replace the operation, or register a rule with spikedrive.auditing.rules.rule."
-        )
     step = Step(proof.graph, node, proof.values, proof.ledger)
+    found = _rule_of(proof, node)
     if node.op in NEURON_OPS:
         _check_neuron(step)
-    value = RULES[node.op](step)
+    value = found(step)
     _check_shapes(node, value)
     return _stepped(proof, node, value)
 
 
+def _rule_of(proof: Proof, node: Node) -> Rule:
+    types = [dtype for name in (node.name, *node.refs) for dtype in proof.graph[name].dtypes]
+    if any(dtype.is_complex for dtype in types):
+        table, on = COMPLEX, " on complex numbers"
+    else:
+        table, on = RULES, ""
+    if node.op not in table:
+        raise AuditError(
+            f"The audit has no rule for {node.op}{on} in {node.where}, so it can prove nothing about this model; "
+            f"it knows {len(table)} operations{on}. Replace the operation, or register a rule with "
+            "spikedrive.auditing.rules.rule."
+        )
+    return table[node.op]
+
+
 def _stepped(proof: Proof, node: Node, value: Any) -> Any:
     """The value with the steps that an encoder made of a static input; its dense twin takes one."""
-    read = [v for name in node.refs for v in _flat(proof.values[name])]
+    read = [v for name in node.refs for v in _flat(proof.values[name]) if v is not None]
     steps = max((v.steps for v in read), default=1)
     if steps > 1 and node.name in proof.ledger:
         proof.ledger[node.name].dense_macs /= steps
     if isinstance(value, tuple):
-        return tuple(replace(v, steps=max(steps, v.steps)) for v in value)
+        return tuple(v and replace(v, steps=max(steps, v.steps)) for v in value)
     made = value.repeats // max((v.repeats for v in read), default=1)
     # a readout takes the steps away: what had them along its first axis has them no longer
     ended = (
@@ -117,7 +128,8 @@ def _part(proof: Proof, node: Node) -> Value:
 
 
 def _check_shapes(node: Node, value: Any) -> None:
-    values = value if isinstance(value, tuple) else (value,)
+    # an output that was not asked for is None, and has no shape
+    values = [v for v in _flat(value) if v is not None]
     shapes = [tuple(map(int, shape)) for shape in node.shapes]
     if [v.shape for v in values] != shapes[: len(values)] or any(v.low.dim() != v.rank for v in values):
         raise AuditError(

@@ -225,7 +225,9 @@ def _export(
         if _takes_star(model):
             shapes = (shapes,)
     try:
-        with _whole_traces():
+        with _whole_traces(), warnings.catch_warnings():
+            # torch's own recurrent layers list their weights anew
+            warnings.filterwarnings("ignore", message=".*were assigned during export")
             return torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise AuditError(

@@ -5,19 +5,21 @@ own file with `@rule("namespace.name.overload")`.
 """
 
 from spikedrive.auditing.rules import (
+    convolution,
     elementwise,
-    functions,
     linear,
+    logic,
     making,
     neurons,
+    ordinary,
     pooling,
     products,
     reductions,
     views,
 )
-from spikedrive.auditing.rules.registry import RULES, Rule, rule
+from spikedrive.auditing.rules.registry import COMPLEX, RULES, Rule, rule
 
 __all__ = [
-    "RULES", "Rule", "elementwise", "functions", "linear", "making", "neurons", "pooling", "products", "reductions",
-    "rule", "views",
+    "COMPLEX", "RULES", "Rule", "convolution", "elementwise", "linear", "logic", "making", "neurons", "ordinary",
+    "pooling", "products", "reductions", "rule", "views",
 ]  # fmt: skip

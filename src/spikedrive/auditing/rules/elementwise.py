@@ -1,4 +1,4 @@
-"""Elementwise arithmetic, comparisons and roundings."""
+"""Elementwise arithmetic, choices, limits and roundings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from spikedrive.auditing.folding import (
     joined_origin,
     materialise,
 )
-from spikedrive.auditing.rules.products import product
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
-from spikedrive.auditing.value import LARGEST, Value, of_integers, of_real
-from spikedrive.ops.domain import Binary, Domain, Ternary
+from spikedrive.auditing.value import LARGEST, Value, of_constant, of_integers, of_real
+from spikedrive.ops.domain import Domain, Ternary
 
 
 def _scaled(step: Step, x: Value, factor: float, offset: float = 0.0) -> Value:
@@ -75,61 +74,6 @@ def divided(step: Step) -> Value:
     return of_real(step.shape, -infinite, infinite)
 
 
-@rule("aten.pow.Tensor_Scalar")
-def power(step: Step) -> Value:
-    """x to a constant power; whole powers are repeated products."""
-    x, exponent = step.value("self"), float(step["exponent"])
-    if exponent == 1:
-        return x
-    if exponent == 2:
-        return product(step, x, x, (step.name("self"), step.name("self")))
-    x = materialise(step, x, step.name("self"))
-    whole = exponent == round(exponent) and exponent > 1
-    exception(
-        step, "power", step.count * (exponent - 1 if whole else 0), f"{x.domain} to the power {exponent:g}",
-        "put a neuron in front: powers of a spike are the spike",
-    )  # fmt: skip
-    step.tally.functions += 0 if whole else step.count
-    infinite = spread.constant(torch.inf, x.rank)
-    return of_real(step.shape, -infinite if not (whole and exponent % 2 == 0) else 0 * x.low, infinite)
-
-
-@rule(
-    "aten.ge.Scalar", "aten.ge.Tensor", "aten.gt.Scalar", "aten.gt.Tensor", "aten.le.Scalar", "aten.le.Tensor",
-    "aten.lt.Scalar", "aten.lt.Tensor", "aten.eq.Scalar", "aten.eq.Tensor", "aten.ne.Scalar", "aten.ne.Tensor",
-)  # fmt: skip
-def compared(step: Step) -> Value:
-    """Zeros and ones; a constant factor of one side folds into a constant on the other."""
-    x, y = step.value("self"), step.value("other")
-    for one, other, key in ((x, y, "self"), (y, x, "other")):
-        if other.base == "constant":
-            absorb(step, one, "threshold")
-        elif one.base != "constant":
-            materialise(step, one, step.name(key))
-    step.tally.kind, step.tally.compares = "comparison", step.tally.compares + step.count
-    return of_integers(step.shape, Binary(), "fired", levels=1)
-
-
-@rule("aten.logical_not.default", "aten.bitwise_not.default")
-def inverted(step: Step) -> Value:
-    """1 where x is 0."""
-    step.tally.kind, step.tally.compares = "comparison", step.tally.compares + step.count
-    return of_integers(step.shape, Binary(), "fired", levels=1)
-
-
-@rule("aten.logical_and.default", "aten.logical_or.default", "aten.logical_xor.default", "aten.bitwise_and.Tensor",
-      "aten.bitwise_or.Tensor", "aten.bitwise_xor.Tensor", "aten.__and__.Tensor", "aten.__or__.Tensor")  # fmt: skip
-def gated(step: Step) -> Value:
-    """One gate an element, on zeros and ones."""
-    values = [step.value("self"), step.value("other")]
-    if any(v.base != "integer" or v.integers is None or v.integers.kind != "binary" for v in values):
-        infinite = spread.constant(torch.inf, len(step.shape))
-        exception(step, "bit operation", step.count, "bits of numbers that are no spikes", "compare first")
-        return of_real(step.shape, -infinite, infinite)
-    step.tally.kind, step.tally.ands = "spike AND spike", step.tally.ands + step.count
-    return of_integers(step.shape, Binary(), "fired", levels=1)
-
-
 @rule("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.masked_fill.Scalar")
 def chosen(step: Step) -> Value:
     """x where the mask is set, y elsewhere."""
@@ -143,35 +87,47 @@ def chosen(step: Step) -> Value:
     return either(step, values, names)
 
 
-@rule("aten.scatter.value")
-def scattered(step: Step) -> Value:
-    """x with one number written to places that another tensor names."""
-    return either(step, [step.value("self"), step.value("value").grown(step.shape)], [step.name("self"), ""])
-
-
 def either(step: Step, values: list[Value], names: list[str]) -> Value:
     """What holds of an element that comes from any of `values`."""
-    moving = [
-        v for v in values if not (v.base == "constant" and float(v.low.amin()) == float(v.high.amax()) == 0)
-    ]
-    if (
-        moving
-        and all(v.base == "integer" and not v.has_offset for v in moving)
-        and all(bool((v.gain == moving[0].gain).all()) for v in moving)
-    ):
-        ranges = [v.integers for v in moving if v.integers] + [Domain(0, 0)] * (len(moving) < len(values))
-        integers = Domain(min(n.low for n in ranges), max(n.high for n in ranges))
-        origin, levels = joined_origin(moving)
-        whole = of_integers(step.shape, integers, origin, levels=levels)
-        return replace(
-            whole,
-            gain=moving[0].gain,
-            deferred=moving[0].deferred,
-            low=_lowest(values),
-            high=_highest(values),
-        )
+    moving = [v for v in values if not is_zero(v)]
+    whole = _either_integers(moving, zeros=len(moving) < len(values), step=step)
+    if whole is not None:
+        return replace(whole, low=_lowest(values), high=_highest(values))
+    pixels = bool(moving) and all(v.base == "image" and not (v.has_gain or v.has_offset) for v in moving)
     values = [materialise(step, v, name) for v, name in zip(values, names, strict=True)]
-    return of_real(step.shape, _lowest(values), _highest(values), weighted=all(v.weighted for v in values))
+    return of_real(
+        step.shape, _lowest(values), _highest(values), weighted=all(v.weighted for v in values),
+        base="image" if pixels else "real",
+    )  # fmt: skip
+
+
+def is_zero(x: Value) -> bool:
+    """Whether it is a constant of nothing but zeros."""
+    return x.base == "constant" and float(x.low.amin()) == float(x.high.amax()) == 0
+
+
+def _either_integers(moving: list[Value], *, zeros: bool, step: Step) -> Value | None:
+    """The integers that hold all of them, or None where some are no integers of one scale."""
+    emitted = [v for v in moving if v.base == "integer" and not v.has_offset]
+    fixed = [v for v in moving if v.base == "constant"]
+    if not emitted or len(emitted) + len(fixed) < len(moving):
+        return None
+    gain = emitted[0].gain
+    if any(not bool((v.gain == gain).all()) for v in emitted) or (fixed and not spread.is_uniform(gain)):
+        return None
+    ranges = [v.integers for v in emitted if v.integers] + [Domain(0, 0)] * zeros
+    origin, levels = joined_origin(emitted)
+    for v in fixed:
+        n = v.literal / gain
+        if not bool((n == n.round()).all()) or float(n.abs().amax()) >= LARGEST:
+            return None
+        ranges.append(Domain(int(n.amin()), int(n.amax())))
+        if origin == "fired" and ranges[-1].levels > (levels or 0):
+            # a constant beyond what the neurons emit is no neuron's
+            origin, levels = "sum", None
+    integers = Domain(min(n.low for n in ranges), max(n.high for n in ranges))
+    deferred = tuple(dict.fromkeys(name for v in emitted for name in v.deferred))
+    return replace(of_integers(step.shape, integers, origin, levels=levels), gain=gain, deferred=deferred)
 
 
 def _lowest(values: list[Value]) -> Spread:
@@ -207,8 +163,19 @@ def clamped(step: Step) -> Value:
     step.tally.kind, step.tally.compares = "limit", step.tally.compares + count * step.count
     if bool((x.gain <= 0).any()):
         x = materialise(step, x, step.name("self"))
+    if x.base == "constant":
+        return of_constant(x.literal.clamp(low, high), step.shape)
     x = replace(x, low=x.low.clamp(low, high), high=x.high.clamp(low, high), folds=())
     return _clamped_integers(step, x, low, high) if x.base == "integer" else x
+
+
+@rule("aten.clamp.Tensor", "aten.clamp_min.Tensor", "aten.clamp_max.Tensor")
+def limited(step: Step) -> Value:
+    """x limited by other tensors: one comparison a limit."""
+    keys = [key for key in ("self", "min", "max") if isinstance(step.get(key), Value)]
+    values = [step.value(key).grown(step.shape) for key in keys]
+    step.tally.kind, step.tally.compares = "limit", step.tally.compares + (len(keys) - 1) * step.count
+    return either(step, values, [step.name(key) for key in keys])
 
 
 def _limits(step: Step, op: str) -> tuple[float, float]:
@@ -223,12 +190,14 @@ def _limits(step: Step, op: str) -> tuple[float, float]:
 
 def _clamped_integers(step: Step, x: Value, low: float, high: float) -> Value:
     assert x.integers is not None
-    if not spread.is_uniform(x.gain) or not spread.is_uniform(x.offset):
-        return materialise(step, x, step.name("self"))
-    gain, offset = float(x.gain.flatten()[0]), float(x.offset.flatten()[0])
-    ends = [(limit - offset) / gain for limit in (low, high)]
-    if any(math.isfinite(e) and e != round(e) for e in ends):
-        return materialise(step, x, step.name("self"))
+    ends = [math.nan, math.nan]
+    if spread.is_uniform(x.gain) and spread.is_uniform(x.offset):
+        gain, offset = float(x.gain.flatten()[0]), float(x.offset.flatten()[0])
+        ends = [(limit - offset) / gain for limit in (low, high)]
+    if any(math.isnan(e) or (math.isfinite(e) and e != round(e)) for e in ends):
+        # a limit between two integers is no integer
+        materialise(step, x, step.name("self"))
+        return of_real(step.shape, x.low, x.high)
     integers = Domain(int(max(x.integers.low, min(ends[0], x.integers.high))),
                       int(min(x.integers.high, max(ends[1], x.integers.low))))  # fmt: skip
     return replace(x, integers=integers)
@@ -237,24 +206,26 @@ def _clamped_integers(step: Step, x: Value, low: float, high: float) -> Value:
 @rule("aten.round.default", "aten.floor.default", "aten.ceil.default", "aten.trunc.default")
 def rounded(step: Step) -> Value:
     """Whole numbers: as many comparisons as there are steps between the bounds."""
-    x = step.value("self")
-    low, high = float(x.low.amin()), float(x.high.amax())
+    return whole(step, step.value("self"), step.name("self"), step.node.op.split(".")[1])
+
+
+_ROUNDINGS = {"round": torch.round, "floor": torch.floor, "ceil": torch.ceil, "trunc": torch.trunc}
+
+
+def whole(step: Step, x: Value, name: str, rounding: str) -> Value:
+    """x, held by node `name`, rounded: `rounding` is "round", "floor", "ceil" or "trunc"."""
     if x.base == "integer" and not x.has_gain and not x.has_offset:
         return x
-    if not (math.isfinite(low) and math.isfinite(high)) or max(abs(low), abs(high)) > LARGEST:
-        materialise(step, x, step.name("self"))
+    low, high = (_ROUNDINGS[rounding](b) for b in (x.low, x.high))
+    ends = [float(low.amin()), float(high.amax())]
+    if not all(math.isfinite(end) and abs(end) < LARGEST for end in ends):
+        materialise(step, x, name)
         step.tally.kind, step.tally.compares = "truncation", step.tally.compares + step.count
-        return of_real(step.shape, x.low.floor(), x.high.ceil())
+        return of_real(step.shape, low, high)
     absorb(step, x, "thresholds")
-    round_ = {"round": torch.round, "floor": torch.floor, "ceil": torch.ceil, "trunc": torch.trunc}[
-        step.node.op.split(".")[1]
-    ]
-    ends = [int(round_(torch.tensor(b, dtype=torch.float64))) for b in (low, high)]
-    step.tally.kind, step.tally.compares = (
-        "comparison",
-        step.tally.compares + step.count * (ends[1] - ends[0]),
-    )
-    integers = Domain(*ends)
+    integers = Domain(int(ends[0]), int(ends[1]))
+    step.tally.kind = "comparison"
+    step.tally.compares += step.count * (integers.high - integers.low)
     # whole numbers of any size are no neuron's: only spikes bound a product
     fired = integers.levels <= 1
     return of_integers(step.shape, integers, "fired" if fired else "sum", levels=1 if fired else None)

@@ -1,4 +1,4 @@
-"""Operations with a constant weight: convolutions, linear layers, matrices.
+"""Operations with a constant weight: linear layers, matrices, BatchNorm, tables.
 
 A spike times a weight is an addition, an integer s is s additions, a real number is a multiplication,
 and the first layer on real input is the analog one.
@@ -7,7 +7,6 @@ and the first layer on real input is the analog one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +17,7 @@ from spikedrive.auditing.folding import Step, absorb, affine, exception, materia
 from spikedrive.auditing.ledger import event
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
-from spikedrive.auditing.value import Fold, Value, of_real
+from spikedrive.auditing.value import Fold, Value, of_real, unbounded
 from spikedrive.errors import AuditError
 from spikedrive.ops import domains
 
@@ -60,7 +59,7 @@ def weigh(step: Step, key: str, weight: Tensor, bias: Value | None, geometry: Ge
     if special is None or special.gain is None:
         return result
     # what the signs are multiplied with is one constant a channel, still to be placed
-    gain = _along(special.gain, geometry.out_axis, len(step.shape))
+    gain = along(special.gain, geometry.out_axis, len(step.shape))
     return replace(result, gain=gain, folds=(), deferred=(step.node.name,))
 
 
@@ -154,18 +153,18 @@ def accumulator_bits(weight: Tensor, low: int, high: int) -> int:
 def _output(step: Step, x: Value, weight: Tensor, bias: Value | None, geometry: Geometry) -> Value:
     rank, tally = len(step.shape), step.tally
     channels = int(weight.shape[0])
-    low, high = (_along(b, geometry.out_axis, rank) for b in _bounds(x, weight, geometry))
+    low, high = (along(b, geometry.out_axis, rank) for b in _bounds(x, weight, geometry))
     if bias is not None or x.has_offset:
         tally.sums += step.count
         step.ledger.bias(step.node.name)
     if bias is not None:
         shift = (
-            _along(bias.literal.flatten(), geometry.out_axis, rank)
+            along(bias.literal.flatten(), geometry.out_axis, rank)
             if bias.count > 1
             else bias.literal.reshape(())
         )
         low, high = low + shift, high + shift
-    tags = _along(torch.arange(channels, dtype=torch.float64), geometry.out_axis, rank)
+    tags = along(torch.arange(channels, dtype=torch.float64), geometry.out_axis, rank)
     result = of_real(
         step.shape, low, high, weighted=True, folds=(Fold(step.node.name, tags),), repeats=x.repeats
     )
@@ -202,7 +201,8 @@ def _bounds(x: Value, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tenso
     return weighed(low, high), weighed(high, low)
 
 
-def _along(vector: Tensor, axis: int, rank: int) -> Spread:
+def along(vector: Tensor, axis: int, rank: int) -> Spread:
+    """One number a position of one axis."""
     return vector.to(torch.float64).reshape([-1 if a == axis % rank else 1 for a in range(rank)])
 
 
@@ -228,56 +228,6 @@ def constant_bias(step: Step, key: str = "bias") -> Value | None:
     return bias if isinstance(bias, Value) else None
 
 
-@rule("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.convolution.default",
-      "aten.conv1d.padding", "aten.conv2d.padding", "aten.conv3d.padding")  # fmt: skip
-def convolution(step: Step) -> Value:
-    """Convolutions of any rank, stride, dilation and grouping."""
-    if step.get("transposed", False):
-        raise AuditError(
-            f"{step.node.op} in {step.node.where} is transposed; the audit has a rule for plain convolutions. "
-            "Use an upsampling followed by a convolution."
-        )
-    weight = constant_weight(step, "weight")
-    x, sizes = step.value("input"), weight.dim() - 2
-    groups, padding = int(step["groups"]), step["padding"]
-    stride, dilation = (_each(step[key], sizes) for key in ("stride", "dilation"))
-    inside, outside = x.shape[-sizes:], step.shape[-sizes:]
-    kernel = weight.shape[2:]
-    if isinstance(padding, str):
-        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
-        before = [n // 2 for n in total]
-    else:
-        before = _each(padding, sizes)
-    fanout = spread.constant(weight.shape[0] // groups, x.rank)
-    for axis in range(sizes):
-        reach = _reach(inside[axis], outside[axis], kernel[axis], stride[axis], before[axis], dilation[axis])
-        fanout = fanout * _along(reach, axis - sizes, x.rank)
-    macs = float(step.count) * math.prod(weight.shape[1:])
-    channel = -sizes - 1
-    return weigh(
-        step,
-        "input",
-        weight,
-        constant_bias(step),
-        Geometry(channel, channel, groups, fanout, macs, any(before)),
-    )
-
-
-def _reach(inside: int, outside: int, kernel: int, stride: int, before: int, dilation: int) -> Tensor:
-    """For each input position along one axis, the number of output positions that it reaches."""
-    reach = torch.zeros(inside, dtype=torch.float64)
-    for tap in range(kernel):
-        positions = torch.arange(outside) * stride - before + tap * dilation
-        positions = positions[(positions >= 0) & (positions < inside)]
-        reach[positions] += 1
-    return reach
-
-
-def _each(value: Sequence[int] | int, count: int) -> list[int]:
-    values = [int(value)] if isinstance(value, int) else [int(v) for v in value]
-    return values * count if len(values) == 1 else values
-
-
 def matrix(step: Step, key: str, weight: Tensor, bias: Value | None, axis: int) -> Value:
     """weight (out, in) applied along `axis` (-1 or -2) of the operand."""
     x = step.value(key)
@@ -298,21 +248,38 @@ def batch_norm(step: Step) -> Value:
     """A constant gain and shift a channel in eval mode; with batch statistics, real multiplications."""
     x = step.value("input")
     mean, variance = step.get("running_mean"), step.get("running_var")
-    if step["training"] or not isinstance(mean, Value) or not isinstance(variance, Value):
-        count = 3.0 * step.count
-        exception(
-            step, "normalisation", count, "BatchNorm on the statistics of the batch",
-            "track running statistics and call model.eval()",
-        )  # fmt: skip
-        step.tally.functions += x.shape[1]
-        step.tally.sums += 2 * step.count
-        infinite = spread.constant(torch.inf, x.rank)
-        return of_real(step.shape, -infinite, infinite)
-    deviation = torch.sqrt(variance.literal + step["eps"])
     weight, bias = step.get("weight"), step.get("bias")
+    known = all(v is None or v.base == "constant" for v in (mean, variance, weight, bias))
+    if step.get("training", False) or mean is None or variance is None or not known:
+        return _batch_statistics(step)
+    deviation = torch.sqrt(variance.literal + step["eps"])
     gain = (weight.literal if isinstance(weight, Value) else 1.0) / deviation
     shift = (bias.literal if isinstance(bias, Value) else 0.0) - mean.literal * gain
-    return affine(step, x, _along(gain, 1, x.rank), _along(shift, 1, x.rank))
+    return affine(step, x, along(gain, 1, x.rank), along(shift, 1, x.rank))
+
+
+def _batch_statistics(step: Step) -> Value:
+    x = materialise(step, step.value("input"), step.name("input"))
+    exception(
+        step, "normalisation", 3.0 * step.count, "BatchNorm on the statistics of the batch",
+        "track running statistics and call model.eval()",
+    )  # fmt: skip
+    step.tally.functions += x.shape[1]
+    step.tally.sums += 2 * step.count
+    infinite = spread.constant(torch.inf, x.rank)
+    return of_real(step.shape, -infinite, infinite)
+
+
+@rule("aten._native_batch_norm_legit.default", "aten._native_batch_norm_legit.no_stats",
+      "aten._native_batch_norm_legit_functional.default",
+      "aten._native_batch_norm_legit_no_training.default")  # fmt: skip
+def batch_norm_with_statistics(step: Step) -> tuple[Value, ...]:
+    """The same, with the statistics."""
+    if step.get("training", False) or "no_stats" in step.node.op:
+        first = _batch_statistics(step)
+    else:
+        first = batch_norm(step)
+    return first, *(unbounded(shape) for shape in step.node.shapes[1:])
 
 
 @rule("aten.embedding.default")
@@ -320,4 +287,4 @@ def embedding(step: Step) -> Value:
     """A look-up of one row of real numbers an index."""
     table = step.value("weight")
     step.tally.kind, step.tally.lookups = "look-up", step.tally.lookups + step.count
-    return of_real(step.shape, table.low.reshape(()), table.high.reshape(()))
+    return of_real(step.shape, table.low.amin(), table.high.amax())

@@ -12,15 +12,14 @@ from torch import Tensor
 
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, affine, materialise
-from spikedrive.auditing.rules.reductions import charge_sum, largest_of, total_of
+from spikedrive.auditing.rules.reductions import charge_sum, largest_of, places, total_of
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.value import Value
-from spikedrive.errors import AuditError
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The geometry of an average pooling over the last one or two axes."""
+    """The geometry of an average pooling over the last one, two or three axes."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -43,21 +42,53 @@ class Windows:
         kernel, stride = (1,) * (2 - axes) + self.kernel, (1,) * (2 - axes) + self.stride
         padding = (0,) * (2 - axes) + self.padding
         flat = x.reshape(1, -1, *((1,) * (2 - axes)), *x.shape[-axes:])
-        y = F.avg_pool2d(flat, kernel, stride, padding, self.ceil_mode, self.count_include_pad, divisor)
+        pool = F.avg_pool3d if axes == 3 else F.avg_pool2d
+        y = pool(flat, kernel, stride, padding, self.ceil_mode, self.count_include_pad, divisor)
         return y.reshape(*x.shape[:-axes], *y.shape[-axes:])
 
 
-def _readers(windows: Windows, ones: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class AdaptiveWindows:
+    """Windows of the last axes that make a map of the size `outside`; their sizes may differ by place."""
+
+    inside: tuple[int, ...]
+    outside: tuple[int, ...]
+
+    def average(self, x: Tensor) -> Tensor:
+        """What PyTorch gives."""
+        return self.total(x) / self.total(torch.ones_like(x))
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sums before the division."""
+        for axis, (n, m) in enumerate(zip(self.inside, self.outside, strict=True), -len(self.inside)):
+            x = (x.movedim(axis, -1) @ _adaptive(n, m).T).movedim(-1, axis)
+        return x
+
+    @property
+    def largest(self) -> int:
+        """The elements of the largest window."""
+        return math.prod(
+            int(_adaptive(n, m).sum(1).amax()) for n, m in zip(self.inside, self.outside, strict=True)
+        )
+
+
+def _adaptive(inside: int, outside: int) -> Tensor:
+    """The windows along one axis: (outside, inside), ones where a window reaches."""
+    i, at = torch.arange(outside)[:, None], torch.arange(inside)
+    starts, ends = i * inside // outside, -((i + 1) * inside // -outside)
+    return ((at >= starts) & (at < ends)).double()
+
+
+def _readers(windows: Windows | AdaptiveWindows, ones: Tensor) -> Tensor:
     """How many windows read each element: the adjoint of the sums."""
     with torch.enable_grad():
         free = ones.clone().requires_grad_()
         return torch.autograd.grad(windows.total(free).sum(), free)[0]
 
 
-def _windows(step: Step, x: Value, axes: int) -> Windows:
+def _windows(step: Step, x: Value, axes: int) -> Windows | AdaptiveWindows:
     if "adaptive" in step.node.op:
-        kernel = tuple(_divides(step, x.shape[axis], step.shape[axis]) for axis in range(-axes, 0))
-        return Windows(kernel, kernel, (0,) * axes)
+        return AdaptiveWindows(x.shape[-axes:], step.shape[-axes:])
     kernel = _each(step["kernel_size"], axes)
     stride = _each(step["stride"], axes) if step["stride"] else kernel
     padding, divisor = _each(step["padding"], axes), step.get("divisor_override")
@@ -69,21 +100,16 @@ def _each(value: Sequence[int] | int, count: int) -> tuple[int, ...]:
     return values * count if len(values) == 1 else values
 
 
-def _divides(step: Step, inside: int, outside: int) -> int:
-    if inside % outside:
-        raise AuditError(
-            f"{step.node.op} in {step.node.where} makes {outside} of {inside} positions; the audit has a rule for "
-            "windows of one size. Use avg_pool with a kernel that divides the map."
-        )
-    return inside // outside
+def _axes(step: Step) -> int:
+    return next(n for n in (1, 2, 3) if f"pool{n}d" in step.node.op)
 
 
-@rule("aten.avg_pool2d.default", "aten.avg_pool1d.default", "aten.adaptive_avg_pool2d.default",
-      "aten.adaptive_avg_pool1d.default")  # fmt: skip
+@rule("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default",
+      "aten.adaptive_avg_pool1d.default", "aten.adaptive_avg_pool2d.default", "aten.adaptive_avg_pool3d.default",
+      "aten._adaptive_avg_pool2d.default", "aten._adaptive_avg_pool3d.default")  # fmt: skip
 def average_pooled(step: Step) -> Value:
     """The sum over each window times one over its size, which folds like any constant."""
-    x = step.value("self")
-    axes = 1 if "1d" in step.node.op else 2
+    x, axes = step.value("self"), _axes(step)
     windows, space = _windows(step, x, axes), range(x.rank - axes, x.rank)
     if any(b.shape[axis] > 1 for axis in space for b in (x.gain, x.offset)) or x.has_offset:
         x = materialise(step, x, step.name("self"))
@@ -101,11 +127,25 @@ def average_pooled(step: Step) -> Value:
     return affine(step, total, gain, spread.constant(0, x.rank))
 
 
-@rule("aten.max_pool2d.default", "aten.max_pool1d.default", "aten.adaptive_max_pool2d.default")
+def _largest_of_windows(step: Step) -> Value:
+    x, sizes = step.value("self" if "self" in step._arguments else "input"), _axes(step)
+    if "adaptive" in step.node.op:
+        taps = AdaptiveWindows(x.shape[-sizes:], step.shape[-sizes:]).largest
+    else:
+        taps = math.prod(_each(step["kernel_size"], sizes))
+    return largest_of(step, x, list(range(x.rank - sizes, x.rank)), step.shape, taps)
+
+
+@rule("aten.max_pool1d.default", "aten.max_pool2d.default", "aten.max_pool3d.default")
 def max_pooled(step: Step) -> Value:
     """The largest of each window."""
+    return _largest_of_windows(step)
+
+
+@rule("aten.max_pool1d_with_indices.default", "aten.max_pool2d_with_indices.default",
+      "aten.max_pool3d_with_indices.default", "aten.adaptive_max_pool1d.default", "aten.adaptive_max_pool2d.default",
+      "aten.adaptive_max_pool3d.default")  # fmt: skip
+def max_pooled_with_places(step: Step) -> tuple[Value, Value]:
+    """The largest of each window, and where in the map it stands."""
     x = step.value("self" if "self" in step._arguments else "input")
-    sizes = 1 if "1d" in step.node.op else 2
-    kernel = step["kernel_size"]
-    taps = math.prod(kernel) if len(kernel) == sizes else kernel[0] ** sizes
-    return largest_of(step, x, list(range(x.rank - sizes, x.rank)), step.shape, taps)
+    return _largest_of_windows(step), places(step.node.shapes[1], math.prod(x.shape[-_axes(step) :]))

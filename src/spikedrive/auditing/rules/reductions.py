@@ -116,13 +116,6 @@ def largest_of(step: Step, x: Value, axes: list[int], shape: Sequence[int], taps
     return replace(x, shape=tuple(map(int, shape)), low=low, high=high, folds=())
 
 
-@rule("aten.topk.default")
-def largest(step: Step) -> tuple[Value, Value]:
-    """The k largest and where they stand, as k passes over the axis would find them."""
-    x = step.value("self")
-    x = materialise(step, x, step.name("self"))
-    step.tally.kind, step.tally.compares = "maximum", step.tally.compares + float(x.count) * int(step["k"])
-    axis = int(step.get("dim", -1)) % x.rank
-    bounds = [spread.constant(float(b), x.rank) for b in (x.low.amin(), x.high.amax())]
-    places = spread.constant(0, x.rank), spread.constant(x.shape[axis] - 1, x.rank)
-    return of_real(step.shape, *bounds), of_real(step.shape, *places)
+def places(shape: Sequence[int], count: int) -> Value:
+    """Positions among `count`."""
+    return of_integers(shape, Domain(0, max(0, count - 1)), "sum")

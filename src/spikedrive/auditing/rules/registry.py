@@ -14,12 +14,20 @@ Rule = Callable[[Step], Any]
 RULES: Registry[Rule] = Registry("audit rule")
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a function as the rule of these operations, each named as in `aten.conv2d.default`."""
+COMPLEX: Registry[Rule] = Registry("audit rule for complex numbers")
+"""The rules of operations that read or make complex numbers; one without is an error as well."""
+
+
+def rule(*names: str, complex_numbers: bool = False) -> Callable[[Rule], Rule]:
+    """Register a function as the rule of these operations, each named as in `aten.conv2d.default`.
+
+    A rule holds for real numbers, or for `complex_numbers`.
+    """
+    table = COMPLEX if complex_numbers else RULES
 
     def register(function: Rule) -> Rule:
         for name in names:
-            RULES.add(name, function)
+            table.add(name, function)
         return function
 
     return register

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, joined_origin, materialise
+from spikedrive.auditing.rules.logic import as_bits, bit, is_binary
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.trace import evaluate
@@ -42,6 +43,12 @@ def dropout(step: Step) -> Value:
     return step.value("input")
 
 
+@rule("aten.native_dropout.default")
+def dropout_with_mask(step: Step) -> tuple[Value, Value]:
+    """The same, with the mask of what is kept."""
+    return dropout(step), of_constant(spread.constant(1, len(step.node.shapes[1])), step.node.shapes[1])
+
+
 _FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -49,10 +56,32 @@ _FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
       "aten.to.other")  # fmt: skip
 def conversion(step: Step) -> Value:
     """The same numbers in another type; a type without fractions takes only what is whole."""
-    x = step.value("self")
-    if step.node.dtype in _FLOATING or (x.base == "integer" and not x.has_gain and not x.has_offset):
+    return _converted(step, step.value("self"), step.name("self"))
+
+
+@rule("aten.copy.default")
+def copied(step: Step) -> Value:
+    """The numbers of one tensor in the shape and the type of another."""
+    x = step.value("src").grown(step.shape)
+    return _converted(step, replace(x, folds=()), step.name("src"))
+
+
+def _converted(step: Step, x: Value, name: str) -> Value:
+    if step.node.dtype in _FLOATING:
+        return x
+    if step.node.dtype is torch.bool:
+        as_bits(step, x)
+        return x if is_binary(x) else bit(step)
+    x = materialise(step, x, name)
+    limits = torch.iinfo(step.node.dtype)
+    fits = float(x.low.amin()) >= limits.min and float(x.high.amax()) <= limits.max
+    if fits and x.base == "integer" and not x.has_gain and not x.has_offset:
         return x
     step.tally.kind, step.tally.compares = "truncation", step.tally.compares + step.count
+    if not fits:
+        # what does not fit wraps around, or is whatever the machine makes of it
+        ends = (spread.constant(end, x.rank) for end in (limits.min, limits.max))
+        return of_real(step.shape, *ends)
     return of_real(step.shape, x.low.floor(), x.high.ceil())
 
 
@@ -79,27 +108,40 @@ def expanded(step: Step) -> Value:
 
 
 @rule("aten.select.int", "aten.slice.Tensor", "aten.narrow.default", "aten.index_select.default", "aten.flip.default",
-      "aten.roll.default", "aten.repeat.default", "aten.unfold.default", "aten.diagonal.default")  # fmt: skip
+      "aten.roll.default", "aten.repeat.default", "aten.unfold.default", "aten.diagonal.default",
+      "aten.reflection_pad1d.default", "aten.reflection_pad2d.default", "aten.reflection_pad3d.default",
+      "aten.replication_pad1d.default", "aten.replication_pad2d.default", "aten.replication_pad3d.default")  # fmt: skip
 def part(step: Step) -> Value:
     """Some of the elements, or all of them elsewhere."""
     key = "input" if step.node.op.startswith("aten.narrow") else "self"
-    x = step.value(key)
-    others = {
-        name: step._values[name].tensor for name in step.node.refs
-        if name != step.name(key) and step._values[name].base == "constant"
-    }  # fmt: skip
-    if len(others) != len(set(step.node.refs)) - 1:
+    if not has_fixed_indices(step, key):
         raise AuditError(
             f"{step.node.op} in {step.node.where} chooses elements by an index that depends on the input; the audit "
             "has a rule for fixed indices. Use a mask (torch.where)."
         )
+    return moved(step, key)
+
+
+def has_fixed_indices(step: Step, key: str) -> bool:
+    """Whether every argument but `key` is known beforehand."""
+    others = [name for name in step.node.refs if name != step.name(key)]
+    return step.node.refs.count(step.name(key)) == 1 and all(
+        step._values[name].base == "constant" for name in others
+    )
+
+
+def moved(step: Step, key: str) -> Value:
+    """The elements of the argument `key`, which the operation puts elsewhere by itself."""
+    x, name = step.value(key), step.name(key)
+    others = {other: step._values[other].tensor for other in step.node.refs if other != name}
 
     def change(s: Spread) -> Spread:
         if s.numel() == 1:
             return s.reshape((1,) * len(step.shape))
-        return evaluate(step.node, {**others, step.name(key): spread.full(s, x.shape)})
+        return evaluate(step.node, {**others, name: spread.full(s, x.shape)})
 
     changed = x.viewed(step.shape, change)
+    # an element that stands twice belongs to two channels
     return replace(changed, folds=changed.folds if changed.count <= x.count else ())
 
 
@@ -205,12 +247,9 @@ def _joined_folds(values: list[Value], shapes: list[tuple[int, ...]], axis: int)
 
 @rule("aten.constant_pad_nd.default", "aten.pad.default")
 def padded(step: Step) -> Value:
-    """A border of one constant."""
+    """A border of one constant, or of what stands beside it."""
     if step.get("mode", "constant") != "constant":
-        raise AuditError(
-            f"{step.node.op} in {step.node.where} pads by {step['mode']!r}; the audit has a rule for constant borders. "
-            "Pad with a constant."
-        )
+        return moved(step, "self")
     x, name, value = step.value("self"), step.name("self"), float(step.get("value", 0) or 0)
     axes = [x.rank - 1 - i for i in range(len(step["pad"]) // 2)]
     varies = any(x.gain.shape[axis] > 1 for axis in axes)

@@ -1,0 +1,108 @@
+"""Comparisons, and logic on zeros and ones."""
+
+from __future__ import annotations
+
+import math
+
+from spikedrive.auditing import spread
+from spikedrive.auditing.folding import Step, absorb, affine, exception, materialise
+from spikedrive.auditing.rules.registry import rule
+from spikedrive.auditing.value import Value, of_integers, of_real
+from spikedrive.ops.domain import Binary
+
+
+def bit(step: Step) -> Value:
+    """Zeros and ones of the output's shape."""
+    return of_integers(step.shape, Binary(), "fired", levels=1)
+
+
+def is_binary(x: Value) -> bool:
+    """Whether every element is 0 or 1."""
+    if x.base == "constant":
+        return bool(((x.literal == 0) | (x.literal == 1)).all())
+    plain = not (x.has_gain or x.has_offset)
+    return x.base == "integer" and x.integers is not None and x.integers.kind == "binary" and plain
+
+
+def as_bits(step: Step, x: Value) -> None:
+    """Charge what turns x into zeros and ones: a comparison an element, unless it holds no others."""
+    if not is_binary(x):
+        absorb(step, x, "threshold")
+        step.tally.compares += x.count
+
+
+@rule(
+    "aten.ge.Scalar", "aten.ge.Tensor", "aten.gt.Scalar", "aten.gt.Tensor", "aten.le.Scalar", "aten.le.Tensor",
+    "aten.lt.Scalar", "aten.lt.Tensor", "aten.eq.Scalar", "aten.eq.Tensor", "aten.ne.Scalar", "aten.ne.Tensor",
+)  # fmt: skip
+def compared(step: Step) -> Value:
+    """Zeros and ones; a constant factor of one side folds into a constant on the other."""
+    x, y = step.value("self"), step.value("other")
+    for one, other, key in ((x, y, "self"), (y, x, "other")):
+        if other.base == "constant":
+            absorb(step, one, "threshold")
+        elif one.base != "constant":
+            materialise(step, one, step.name(key))
+    step.tally.kind, step.tally.compares = "comparison", step.tally.compares + step.count
+    return bit(step)
+
+
+@rule("aten.isinf.default", "aten.isnan.default")
+def exceptional(step: Step) -> Value:
+    """1 where x is no finite number of the kind asked for."""
+    step.tally.kind, step.tally.compares = "comparison", step.tally.compares + step.count
+    absorb(step, step.value("self"), "threshold")
+    return bit(step)
+
+
+@rule("aten.logical_not.default")
+def inverted(step: Step) -> Value:
+    """1 where x is 0."""
+    absorb(step, step.value("self"), "threshold")
+    step.tally.kind, step.tally.compares = "comparison", step.tally.compares + step.count
+    return bit(step)
+
+
+@rule("aten.bitwise_not.default")
+def complemented(step: Step) -> Value:
+    """1 - x of a truth value, -1 - x of an integer."""
+    if step.node.dtype.is_floating_point is False and str(step.node.dtype) == "torch.bool":
+        return inverted(step)
+    rank = len(step.shape)
+    return affine(step, step.value("self"), spread.constant(-1, rank), spread.constant(-1, rank))
+
+
+@rule("aten.logical_and.default", "aten.logical_or.default", "aten.logical_xor.default")
+def joined(step: Step) -> Value:
+    """One gate an element, on what is zero and what is not."""
+    for key in ("self", "other"):
+        as_bits(step, step.value(key))
+    step.tally.kind, step.tally.ands = "spike AND spike", step.tally.ands + step.count
+    return bit(step)
+
+
+@rule("aten.bitwise_and.Tensor", "aten.bitwise_or.Tensor", "aten.bitwise_xor.Tensor", "aten.__and__.Tensor",
+      "aten.__or__.Tensor", "aten.bitwise_and.Scalar", "aten.bitwise_or.Scalar", "aten.bitwise_xor.Scalar")  # fmt: skip
+def gated(step: Step) -> Value:
+    """One gate an element, on zeros and ones."""
+    values = [step.value("self"), step.value("other")]
+    if not all(is_binary(v) for v in values):
+        for v, key in zip(values, ("self", "other"), strict=True):
+            materialise(step, v, step.name(key))
+        infinite = spread.constant(math.inf, len(step.shape))
+        exception(step, "bit operation", step.count, "bits of numbers that are no spikes", "compare first")
+        return of_real(step.shape, -infinite, infinite)
+    step.tally.kind, step.tally.ands = "spike AND spike", step.tally.ands + step.count
+    return bit(step)
+
+
+@rule(
+    "aten.any.default", "aten.any.dim", "aten.any.dims", "aten.all.default", "aten.all.dim", "aten.all.dims"
+)
+def over_axes(step: Step) -> Value:
+    """A chain of gates: one an element less one a result."""
+    x = step.value("self")
+    as_bits(step, x)
+    step.tally.kind = "spike AND spike"
+    step.tally.ands += max(0, x.count - step.count)
+    return bit(step)

@@ -1,0 +1,31 @@
+"""Distances between points."""
+
+from __future__ import annotations
+
+import math
+
+from spikedrive.auditing import spread
+from spikedrive.auditing.folding import Step, exception, materialise
+from spikedrive.auditing.rules.registry import rule
+from spikedrive.auditing.value import Value, of_real
+
+
+@rule("aten._cdist_forward.default", "aten._pdist_forward.default")
+def distance(step: Step) -> Value:
+    """The p-norm of a difference: squares and a root, or absolute values (p = 1), or comparisons (p = 0, inf)."""
+    key = "x1" if "x1" in step._arguments else "self"
+    x = materialise(step, step.value(key), step.name(key))
+    if "x2" in step._arguments:
+        materialise(step, step.value("x2"), step.name("x2"))
+    p, terms = float(step["p"]), float(step.count) * x.shape[-1]
+    step.tally.sums += 2 * terms
+    step.tally.kind = "distance"
+    if p in (0.0, 1.0, math.inf):
+        step.tally.compares += terms
+    else:
+        squares = p == 2.0
+        why = f"the distance of {x.domain} points"
+        exception(step, "distance", terms if squares else 0, why, "the sum of absolute differences (p = 1)")
+        step.tally.functions += step.count + (0 if squares else terms)
+    zero = spread.constant(0, len(step.shape))
+    return of_real(step.shape, zero, zero + math.inf)
