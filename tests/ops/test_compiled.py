@@ -97,7 +97,7 @@ def test_dynamo_takes_each_scan_whole_and_once_for_all_sizes(
     run(neuron, torch.randn(2, 2, 7))
     assert len(traced) == 4, "another number of steps"
     (message,) = said(caplog)
-    assert "The first scan of each kind and number of steps waits for a compiler" in message
+    assert "The first scan of each kind and number of steps waits tens of seconds" in message
     assert "SPIKEDRIVE_IMPL=reference does not" in message
 
 
@@ -141,8 +141,12 @@ def test_inductor_gives_the_same_bits(inductor, unchecked, monkeypatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("name", [*NEURONS, *INTEGERS])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, torch.float32) for name in [*NEURONS, *INTEGERS]]
+    + [(name, torch.bfloat16) for name in ("hard", "ternary, window", "one step", "carried")]
+    + [(name, torch.float64) for name in ("learned", "current", "repeated")],
+)
 def test_inductor_gives_every_neuron_the_same_bits(name, dtype, inductor, unchecked, monkeypatch) -> None:
     neuron = (NEURONS | INTEGERS)[name]().to(dtype)
     for shape in ((3, 2, 7), (3, 1, 4097), (3, 3, 5, 3, 3)):
@@ -169,6 +173,18 @@ def test_what_cannot_be_made_runs_as_it_is_and_says_so_once(loops, monkeypatch, 
     ]
 
 
+def test_the_limit_of_torch_compile_is_said(traced, unchecked, caplog) -> None:
+    x = torch.randn(2, 3) * 8
+    with torch._dynamo.config.patch(recompile_limit=1):
+        y = LIF()(x)
+        torch.set_num_threads(2)
+        try:
+            assert torch.equal(LIF()(x), y) and y.any()
+        finally:
+            torch.set_num_threads(1)
+    assert "this scan runs as a plain loop: FailOnRecompileLimitHit" in said(caplog)[-1]
+
+
 def test_no_result_shares_memory_with_another_or_an_input(loops, monkeypatch) -> None:
     monkeypatch.setattr(compiled, "_under_torch_compile", lambda _: lambda x: (x, x[0], x))
     x = torch.randn(2, 3)
@@ -185,7 +201,7 @@ def test_long_scans_are_not_unrolled(loops, caplog) -> None:
     run(LIF(), x[1:])
     assert len(loops) == 2
     long, waits = said(caplog)
-    assert "more than 32 steps are not unrolled" in long and "waits for a compiler" in waits
+    assert "more than 32 steps are not unrolled" in long and "waits tens of seconds" in waits
 
 
 @pytest.mark.parametrize("make", [LIF, INTEGERS["carried"]])

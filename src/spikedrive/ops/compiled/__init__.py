@@ -155,8 +155,8 @@ def _shaped(y: Tensor, x: Tensor) -> Tensor:
 
 
 _WAIT = (
-    "neurons run under torch.compile ({}). The first scan of each kind and number of steps waits for a compiler; "
-    "SPIKEDRIVE_IMPL=reference does not, and is slower from then on"
+    "neurons run under torch.compile ({}). The first scan of each kind and number of steps waits tens of seconds for "
+    "a compiler; SPIKEDRIVE_IMPL=reference does not, and is slower from then on"
 )
 
 
