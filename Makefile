@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test test-all check lint types layers sizes triton cross doctest docs wheel bench clean
+.PHONY: help install demo test test-all check lint types layers sizes triton cross doctest docs wheel bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -50,6 +50,9 @@ $(VENV)/.test: $(VENV)/.torch $(PACKAGING)
 $(VENV)/.dev: $(VENV)/.torch $(PACKAGING)
 	$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.core $(VENV)/.test
+
+# what the tests and the checks need, in one go
+install: $(VENV)/.dev
 
 # an interrupted demo goes on where it stopped; a finished one is run anew
 demo: $(VENV)/.core
