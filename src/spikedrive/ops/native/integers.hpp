@@ -41,7 +41,7 @@ void integers_forward_of(const IntegersForward& p) {
   auto* y = static_cast<In*>(p.y);
   auto* gates = static_cast<uint8_t*>(p.gates);
   const bool streams = goes_past_caches(y, p.steps, p.size);
-  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size];
     const In* start = p.v ? static_cast<const In*>(p.v) + first : nullptr;
     if (p.carry)
@@ -91,7 +91,7 @@ void integers_backward_of(const IntegersBackward& p) {
   const auto* grad_y = static_cast<const In*>(p.grad_y);
   auto* grad_x = static_cast<In*>(p.grad_x);
   const bool streams = goes_past_caches(grad_x, p.steps, p.size);
-  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps * p.repeats, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real carry[tile_size];
     const In* last = p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr;
     for (int64_t i = 0; i < count; ++i) carry[i] = last ? ScalarLanes<Real>::load(last + i) : Real(0);

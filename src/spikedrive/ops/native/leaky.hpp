@@ -157,7 +157,7 @@ void leaky_forward_as(const LeakyForward& p) {
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
   const bool plain = !p.delayed && !p.synapse, streams = goes_past_caches(spikes, p.steps, p.size);
-  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size], c[tile_size], u[save == Save::half ? tile_size : 1];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
     if (p.synapse) fill_from(c, p.c ? static_cast<const In*>(p.c) + first : nullptr, 0.0, count);
@@ -322,7 +322,7 @@ template <class V, class In, Save save>
 void leaky_backward_as(LeakyBackward& p) {
   using Real = typename V::Real;
   // the membranes of all steps of a tile lie in the second cache when they are computed again
-  int64_t tile = tile_for(p.size);
+  int64_t tile = tile_size;
   const bool replays = p.saved == nullptr;
   const bool plain = p.detached && !p.delayed && !p.synapse && !p.learned && p.grad_spikes;
   const bool streams = goes_past_caches(static_cast<const In*>(p.grad_x), p.steps, p.size);

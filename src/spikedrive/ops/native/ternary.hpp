@@ -90,7 +90,7 @@ void save_ternary_step(const TernaryForward& p, int64_t t, int64_t first, int64_
 template <Save save, class V, class In>
 void ternary_forward_as(const TernaryForward& p) {
   const bool streams = goes_past_caches(static_cast<const In*>(p.spikes), p.steps, p.size);
-  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) typename V::Real v[tile_size];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
     for (int64_t t = 0; t < p.steps; ++t) {
@@ -187,7 +187,7 @@ template <Save save, class V, class In>
 void ternary_backward_as(const TernaryBackward& p) {
   using Real = typename V::Real;
   const bool streams = goes_past_caches(static_cast<const In*>(p.grad_x), p.steps, p.size);
-  for_tiles(p.steps, p.size, p.threads, tile_for(p.size), [&](int64_t, int64_t first, int64_t count) {
+  for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     constexpr int64_t read = save == Save::full ? tile_size : 1;
     alignas(64) Real carry[tile_size], slopes[read], sizes[read];
     fill_from(carry, p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr, 0.0, count);

@@ -13,8 +13,6 @@ namespace {
 // tiles do not either.
 constexpr int64_t tile_size = 2048;
 
-inline int64_t tile_for(int64_t) { return tile_size; }
-
 // Work for one more thread: below this many elements a thread costs more than it gains.
 constexpr int64_t grain = 65536;
 
