@@ -1,17 +1,20 @@
 """PyTorch's core list of operations, a few to a network, with what each costs by hand.
 
 Each entry is (name, function, shapes of the inputs, expected). `expected` holds the per-sample counts of every
-operation that is not free, by its name without `aten.`. A `dynamic` one is exported for any batch, which takes longer.
+operation that is not free, by its name without `aten.`. The inputs are unknown numbers, or of the `domain` where it is
+`declared`; bounds are tried with both. A `dynamic` one is exported for any batch, which takes longer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from spikedrive.ops.domain import Binary, Domain, Integer
 
 aten: Any = torch.ops.aten
 Counts = dict[str, float]
@@ -26,6 +29,8 @@ class Family:
     shapes: tuple[tuple[int, ...], ...]
     costs: dict[str, Counts]
     dynamic: bool = False
+    domain: Domain = field(default_factory=Binary)
+    declared: bool = False
 
 
 def functions(n: float = 0, *, multiplications: float = 0, **others: float) -> Counts:
@@ -311,6 +316,35 @@ GRADIENTS = {
     "native_group_norm_backward.default": multiplications(6 * 32, sums=6 * 32),
 }  # fmt: skip
 
+
+def of_integers(n: Tensor) -> tuple[Tensor, ...]:
+    whole = n.long()
+    return (
+        # a limit between two integers, and a number that is none of them
+        n.clamp(0.5, 2.5), torch.where(n > 2, n, 0.5), torch.where(n > 2, n, 7.0),
+        n.bool().float(), (whole > 2).long() + 1, ~whole, whole << 1, whole & 1,
+        n // 2, whole % 4, n % 3, n.sort(1)[0], n.cumsum(1), n.prod(1), n.bool().float().prod(1), n.amax(1),
+        n.flatten()[whole[:, 0].clamp(0, 3)], torch.zeros_like(n).scatter_add(1, whole.clamp(0, 3), n),
+        torch.pow(2.0, n), torch.bucketize(n, torch.tensor([0.5, 1.5])), n.median(1)[0], n * n.bool(),
+    )  # fmt: skip
+
+
+# of four integers 0..4
+INTEGERS: dict[str, Counts] = {
+    "clamp.default": compares(2 * N + 2 + 2 * N), "gt.Scalar": compares(3 * N), "where.ScalarOther": {"ands": 2 * N},
+    # to truth values, three times
+    "_to_copy.default": compares(3 * N),
+    # three bits each
+    "bitwise_and.Scalar": {"ands": 3 * N},
+    # two levels above the lowest; a mask by four, a division by three
+    "floor_divide.default": compares(2 * N), "remainder.Scalar": multiplications(2 * N, sums=N, ands=N),
+    "sort.default": compares(2 * N), "median.dim": compares(2 * N), "amax.default": compares(N - 1),
+    "cumsum.default": sums(N - 1), "prod.dim_int": multiplications(N - 1, ands=N - 1),
+    # a unit an addition
+    "index.Tensor": lookups(1), "scatter_add.default": lookups(N, additions=4 * N),
+    "pow.Scalar": {"shifts": N}, "bucketize.Tensor": compares(2 * N), "mul.Tensor": {"ands": N},
+}  # fmt: skip
+
 FAMILIES = [
     Family("functions of one number", of_one, ((N,),), OF_ONE),
     Family("operations on two numbers", of_two, ((N,), (N,)), OF_TWO),
@@ -322,4 +356,5 @@ FAMILIES = [
     Family("matrices", matrices, ((3, 5), (3, 5)), MATRICES),
     Family("normalisations", normalised, ((2, 4),), NORMALISED),
     Family("gradients", gradients, ((2, 4, 4), (2, 4, 4)), GRADIENTS),
+    Family("integers", of_integers, ((N,),), INTEGERS, domain=Integer(4), declared=True),
 ]

@@ -17,7 +17,6 @@ from spikedrive.auditing.rules import COMPLEX, RULES
 from spikedrive.auditing.trace import Graph, evaluate, trace
 from spikedrive.auditing.value import Value
 from spikedrive.errors import AuditError
-from spikedrive.ops.domain import Binary
 
 # sizes become numbers, and an operation into a given tensor one that makes its own, before rules see a graph
 REWRITTEN = {
@@ -61,7 +60,8 @@ def inputs_of(family: Family, seed: int, batch: int = 1, *, spikes: bool = False
     generator = torch.Generator().manual_seed(seed)
     shapes = [(batch, *shape) for shape in family.shapes]
     if spikes:
-        return tuple(torch.randint(0, 2, shape, generator=generator).float() for shape in shapes)
+        high = family.domain.high + 1
+        return tuple(torch.randint(0, high, shape, generator=generator).float() for shape in shapes)
     return tuple(3 * torch.randn(shape, generator=generator) for shape in shapes)
 
 
@@ -93,7 +93,8 @@ def test_every_rule_of_the_core_list_is_executed_here() -> None:
 def test_each_costs_what_a_hand_counts(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spikedrive.auditing.verdict.trace", lambda *_, **__: graph_of(family.name))
     counted: dict[str, dict[str, float]] = {}
-    for row in audit(Calls(family.function), inputs_of(family, 0)).layers:
+    domains = [family.domain] * len(family.shapes) if family.declared else ()
+    for row in audit(Calls(family.function), inputs_of(family, 0), inputs=domains).layers:
         counts = counted.setdefault(row.op.removeprefix("aten."), {})
         for key in COUNTS:
             if "joules" not in key and getattr(row, key):
@@ -106,7 +107,7 @@ def test_each_costs_what_a_hand_counts(family: Family, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_bounds_and_domains_hold_what_comes_out(family: Family, spikes: bool) -> None:
     graph = graph_of(family.name)
-    values = propagate(graph, [Binary()] * len(family.shapes) if spikes else ()).values
+    values = propagate(graph, [family.domain] * len(family.shapes) if spikes else ()).values
     for seed in range(3):
         seen: dict[str, Any] = {**graph.constants}
         seen.update(zip(graph.inputs, inputs_of(family, seed, spikes=spikes), strict=True))
@@ -153,6 +154,7 @@ def test_an_operation_into_a_given_tensor_makes_its_own() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        (lambda x: x.sum().item(), r"has the number \w+, which depends on the data"),
         (torch.nonzero, r"aten.nonzero.default .* depends on the data"),
         (lambda x: x * x.sum().item(), r"depends on the data"),
         (lambda x: x[x > 0], r"depends on the data"),
@@ -164,3 +166,27 @@ def test_an_operation_into_a_given_tensor_makes_its_own() -> None:
 def test_what_has_no_rule_or_no_fixed_size_is_refused_by_name(function: Any, message: str) -> None:
     with pytest.raises(AuditError, match=message):
         audit(Calls(function), torch.rand(2, 4, 4))
+
+
+class Hidden(nn.Module):
+    """Squares its input where nobody looks."""
+
+    held: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("held", torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = self.held.clone()
+        self.held.copy_((x * x).sum(0))
+        return x + before
+
+
+def test_a_state_in_a_buffer_is_refused() -> None:
+    with pytest.raises(AuditError, match=r"writes to its buffer 'held'.*return the new one"):
+        audit(Hidden(), torch.rand(2, 3))
+
+
+def test_what_is_written_into_an_input_is_charged() -> None:
+    assert audit(Calls(lambda x: (x.mul_(x), 0 * x)[1]), torch.rand(1, 3)).totals["multiplications"] == 3

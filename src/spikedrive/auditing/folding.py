@@ -11,8 +11,8 @@ import torch
 from spikedrive.auditing import spread
 from spikedrive.auditing.ledger import Ledger, Tally, event
 from spikedrive.auditing.spread import Spread
-from spikedrive.auditing.trace import Graph, Node, Ref
-from spikedrive.auditing.value import LARGEST, Origin, Value, of_constant, of_integers, of_real
+from spikedrive.auditing.trace import Batched, Graph, Node, Ref
+from spikedrive.auditing.value import LARGEST, Origin, Value, of_constant, of_integers, of_real, unbounded
 from spikedrive.errors import AuditError
 from spikedrive.ops import domains
 from spikedrive.ops.domain import Domain
@@ -42,8 +42,10 @@ class Step:
         return self[key] if key in self._arguments else default
 
     def value(self, key: str) -> Value:
-        """The argument as a `Value`; numbers become constants."""
+        """The argument as a `Value`; numbers become constants, but for those that follow the batch."""
         argument = self[key]
+        if isinstance(argument, Batched):
+            return unbounded(())
         if isinstance(argument, Value):
             return argument
         if not isinstance(argument, (int, float, bool)):

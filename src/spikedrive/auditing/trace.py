@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import ExportGraphSignature
 from torch.fx.proxy import TracerBase
 from torch.utils import _pytree as pytree
 
@@ -293,15 +294,27 @@ def _functional(program: ExportedProgram, decompose: Callable[[str], bool] | Non
         }
         known = torch.export.default_decompositions() if unwanted else {}
         equations = domains.decompositions()
-        table: dict[Any, Any] = {t: known[t] for t in unwanted if t in known}
+        table: dict[Any, Any] = {t: t.decompose for t in unwanted if _is_composite(t)}
+        table |= {t: known[t] for t in unwanted if t in known}
         table |= {t: equations[t] for t in unwanted if t in equations}
         if not table and not any(t._schema.is_mutable for t in operations):
             break
         with warnings.catch_warnings():
             # torch 2.13 warns about its own use of LeafSpec
             warnings.simplefilter("ignore", FutureWarning)
-            program = program.run_decompositions(table)
+            try:
+                program = program.run_decompositions(table)
+            except RuntimeError as error:
+                raise AuditError(
+                    f"The exported model cannot be made free of in-place operations ({_first_line(error)}). The audit "
+                    "takes models whose forward changes nothing but its own results. Write x = x + 1 for x.add_(1)."
+                ) from error
     return program
+
+
+def _is_composite(operation: torch._ops.OpOverload) -> bool:
+    """Whether PyTorch itself writes it in other operations."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(operation.name(), "CompositeImplicitAutograd")
 
 
 # a decomposition may consist of operations that decompose further
@@ -326,8 +339,11 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
     whole = {node.name for node in program.graph.nodes if node.target is _FUNCTIONAL_BN}
     for source in program.graph.nodes:
         if source.op == "output":
-            results = source.args[0][len(source.args[0]) - len(signature.user_outputs) :]
-            outputs = tuple(n.name for n in results if isinstance(n, fx.Node))
+            _check_state(signature)
+            asked = len(source.args[0]) - len(signature.user_outputs)
+            # an input that is changed in place is a result too
+            results = [*source.args[0][asked:], *source.args[0][:asked]]
+            outputs = tuple(n.name for n in results if isinstance(n, fx.Node) and _is_output(n))
         elif source.op == "placeholder" and source.name in paths:
             path = paths[source.name]
             value: Any = program.state_dict[path] if path in program.state_dict else program.constants[path]
@@ -353,6 +369,22 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
                 torch.ops.aten.alias.default,
             )
     return Graph(nodes, tuple(inputs), outputs, constants, batch, dynamic, axis)
+
+
+def _is_output(source: fx.Node) -> bool:
+    """Whether it is a tensor; a size is none, and a number that the data decides is refused."""
+    if not _holds_tensors(source):
+        _size(source.meta.get("val"), source)
+    return _holds_tensors(source)
+
+
+def _check_state(signature: ExportGraphSignature) -> None:
+    if signature.buffers_to_mutate:
+        names = ", ".join(map(repr, dict.fromkeys(signature.buffers_to_mutate.values())))
+        raise AuditError(
+            f"The model's forward writes to its buffer {names}; the audit takes buffers for constants, and would miss "
+            "what goes on in them. Take the state as an input and return the new one."
+        )
 
 
 _FUNCTIONAL_BN = torch.ops.aten._native_batch_norm_legit_no_training.default
@@ -401,8 +433,9 @@ def _size(value: Any, owner: fx.Node) -> Any:
     ):
         described = _described(Node(owner.name, str(owner.target)), owner, sizes=False)
         raise AuditError(
-            f"{described.op} in {described.where} has the size {expression}, which depends on the data or grows faster "
-            "than the batch; the audit counts per sample. Use sizes that are fixed or proportional to the batch."
+            f"{described.op} in {described.where} has the {'size' if isinstance(value, torch.SymInt) else 'number'} "
+            f"{expression}, which depends on the data or grows faster than the batch; the audit counts per sample. Use "
+            "sizes that are fixed or proportional to the batch, and tensors in place of .item()."
         )
     return Batched.affine(int(at[1] - at[0]), int(2 * at[0] - at[1]))
 

@@ -114,14 +114,20 @@ class Value:
 
     def viewed(self, shape: Sequence[int], change: Callable[[Spread], Spread]) -> Value:
         """The value after a view that does `change` to everything attached to it."""
+
+        def changed(attached: Spread) -> Spread:
+            # a view of no elements keeps nothing
+            result = change(attached)
+            return result if result.numel() else attached.new_zeros((1,) * result.dim())
+
         return replace(
             self,
             shape=tuple(map(int, shape)),
-            low=change(self.low),
-            high=change(self.high),
-            gain=change(self.gain),
-            offset=change(self.offset),
-            folds=tuple(Fold(f.node, change(f.tags)) for f in self.folds),
+            low=changed(self.low),
+            high=changed(self.high),
+            gain=changed(self.gain),
+            offset=changed(self.offset),
+            folds=tuple(Fold(f.node, changed(f.tags)) for f in self.folds),
             tensor=None if self.tensor is None else change(spread.ranked(self.tensor, self.rank)),
         )
 

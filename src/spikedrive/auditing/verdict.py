@@ -21,7 +21,7 @@ from spikedrive.auditing.rules import RULES
 from spikedrive.auditing.trace import trace
 from spikedrive.ops.domain import Domain
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Grows with every change of a rule that can change a verdict or a count."""
 
 

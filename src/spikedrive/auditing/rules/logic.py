@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, absorb, affine, exception, materialise
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.value import Value, of_integers, of_real
-from spikedrive.ops.domain import Binary
+from spikedrive.ops.domain import Binary, Domain
 
 
 def bit(step: Step) -> Value:
@@ -66,7 +68,7 @@ def inverted(step: Step) -> Value:
 @rule("aten.bitwise_not.default")
 def complemented(step: Step) -> Value:
     """1 - x of a truth value, -1 - x of an integer."""
-    if step.node.dtype.is_floating_point is False and str(step.node.dtype) == "torch.bool":
+    if step.node.dtype is torch.bool:
         return inverted(step)
     rank = len(step.shape)
     return affine(step, step.value("self"), spread.constant(-1, rank), spread.constant(-1, rank))
@@ -87,13 +89,32 @@ def gated(step: Step) -> Value:
     """One gate an element, on zeros and ones."""
     values = [step.value("self"), step.value("other")]
     if not all(is_binary(v) for v in values):
-        for v, key in zip(values, ("self", "other"), strict=True):
-            materialise(step, v, step.name(key))
-        infinite = spread.constant(math.inf, len(step.shape))
-        exception(step, "bit operation", step.count, "bits of numbers that are no spikes", "compare first")
-        return of_real(step.shape, -infinite, infinite)
+        return _gated_integers(step, values)
     step.tally.kind, step.tally.ands = "spike AND spike", step.tally.ands + step.count
     return bit(step)
+
+
+def _gated_integers(step: Step, values: list[Value]) -> Value:
+    """A gate a bit, where both are integers that are not negative."""
+    highs = [_highest_integer(v) for v in values]
+    if None not in highs:
+        bits = max(1, *(int(high or 0).bit_length() for high in highs))
+        step.tally.kind, step.tally.ands = "mask", step.tally.ands + step.count * bits
+        return of_integers(step.shape, Domain(0, 2**bits - 1), "sum")
+    for v, key in zip(values, ("self", "other"), strict=True):
+        materialise(step, v, step.name(key))
+    infinite = spread.constant(math.inf, len(step.shape))
+    exception(step, "bit operation", step.count, "bits of numbers that are no spikes", "compare first")
+    return of_real(step.shape, -infinite, infinite)
+
+
+def _highest_integer(x: Value) -> int | None:
+    """The largest it holds, or None where some may be negative or no integer."""
+    if x.base == "constant":
+        high = float(x.literal.amax())
+        return int(high) if float(x.literal.amin()) >= 0 and math.isfinite(high) else None
+    plain = x.base == "integer" and not (x.has_gain or x.has_offset)
+    return x.integers.high if plain and x.integers is not None and x.integers.low >= 0 else None
 
 
 @rule(
@@ -106,3 +127,23 @@ def over_axes(step: Step) -> Value:
     step.tally.kind = "spike AND spike"
     step.tally.ands += max(0, x.count - step.count)
     return bit(step)
+
+
+@rule("aten.__lshift__.Scalar", "aten.bitwise_left_shift.Tensor_Scalar")
+def shifted_up(step: Step) -> Value:
+    """x times a power of two."""
+    rank = len(step.shape)
+    gain = spread.constant(2.0 ** int(step["other"]), rank)
+    return affine(step, step.value("self"), gain, spread.constant(0, rank))
+
+
+@rule("aten.bucketize.Tensor", "aten.searchsorted.Tensor")
+def between(step: Step) -> Value:
+    """How many of a sorted row are smaller, as halving finds it."""
+    key = "boundaries" if "boundaries" in step._arguments else "sorted_sequence"
+    for name in (key, "self"):
+        materialise(step, step.value(name), step.name(name))
+    length = step.value(key).shape[-1]
+    step.tally.kind = "comparison"
+    step.tally.compares += step.count * math.ceil(math.log2(length + 1))
+    return of_integers(step.shape, Domain(0, length), "sum")

@@ -33,7 +33,8 @@ def same_order(step: Step) -> Value:
     return x.viewed(step.shape, lambda s: spread.reshaped(s, x.shape, step.shape))
 
 
-@rule("aten.dropout.default", "aten.feature_dropout.default")
+@rule("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
+      "aten.feature_alpha_dropout.default")  # fmt: skip
 def dropout(step: Step) -> Value:
     """The identity in eval mode."""
     if step["train"]:
@@ -113,7 +114,7 @@ def expanded(step: Step) -> Value:
       "aten.replication_pad1d.default", "aten.replication_pad2d.default", "aten.replication_pad3d.default")  # fmt: skip
 def part(step: Step) -> Value:
     """Some of the elements, or all of them elsewhere."""
-    key = "input" if step.node.op.startswith("aten.narrow") else "self"
+    key = "input" if "input" in step._arguments else "self"
     if not has_fixed_indices(step, key):
         raise AuditError(
             f"{step.node.op} in {step.node.where} chooses elements by an index that depends on the input; the audit "

@@ -1,4 +1,4 @@
-"""Distances between points."""
+"""Distances between points, and from the origin."""
 
 from __future__ import annotations
 
@@ -17,15 +17,29 @@ def distance(step: Step) -> Value:
     x = materialise(step, step.value(key), step.name(key))
     if "x2" in step._arguments:
         materialise(step, step.value("x2"), step.name("x2"))
-    p, terms = float(step["p"]), float(step.count) * x.shape[-1]
+    terms = float(step.count) * x.shape[-1]
+    _charge(step, float(step["p"]), terms, x.domain)
     step.tally.sums += 2 * terms
+    zero = spread.constant(0, len(step.shape))
+    return of_real(step.shape, zero, zero + math.inf)
+
+
+def _charge(step: Step, p: float, terms: float, of: str) -> None:
     step.tally.kind = "distance"
-    if p in (0.0, 1.0, math.inf):
+    if p in (0.0, 1.0) or math.isinf(p):
         step.tally.compares += terms
-    else:
-        squares = p == 2.0
-        why = f"the distance of {x.domain} points"
-        exception(step, "distance", terms if squares else 0, why, "the sum of absolute differences (p = 1)")
-        step.tally.functions += step.count + (0 if squares else terms)
+        return
+    squares = p == 2.0
+    why = f"the distance of {of} points"
+    exception(step, "distance", terms if squares else 0, why, "the sum of absolute differences (p = 1)")
+    step.tally.functions += step.count + (0 if squares else terms)
+
+
+@rule("aten.linalg_vector_norm.default")
+def norm(step: Step) -> Value:
+    """The p-norm: squares and a root, or absolute values (p = 1), or comparisons (p = 0, inf)."""
+    x = materialise(step, step.value("self"), step.name("self"))
+    _charge(step, float(step["ord"]), float(x.count), x.domain)
+    step.tally.sums += x.count
     zero = spread.constant(0, len(step.shape))
     return of_real(step.shape, zero, zero + math.inf)

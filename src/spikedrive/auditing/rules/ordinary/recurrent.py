@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, exception, materialise
 from spikedrive.auditing.ledger import event
@@ -50,30 +48,41 @@ def recurrent(step: Step) -> tuple[Value, ...]:
         raise AuditError(
             f"{step.node.op} in {step.node.where} drops at random; the audit takes eval mode. Call eval()."
         )
-    cell, x, name = CELLS[step.node.op], step.value("input"), step.name("input")
-    weights = _weights(step)
-    time = 0 if step["batch_first"] is False or x.rank == 2 else 1
-    steps = x.shape[time]
+    cell, name, biases = CELLS[step.node.op], step.name("input"), bool(step["has_biases"])
+    x = materialise(step, step.value("input"), name)
+    state = _state(step)
+    time = 1 if step["batch_first"] and x.rank == 3 else 0
     updates = x.count // x.shape[-1]
-    per_direction = 2 if step["bidirectional"] else 1
-    for layer in range(int(step["num_layers"])):
-        for w_in, w_state, *projection in weights[layer * per_direction : (layer + 1) * per_direction]:
-            first = layer == 0
-            _charge_input(step, x, name, w_in) if first else _charge_real(step, updates * w_in.numel())
-            _charge_real(step, updates * w_state.numel())
-            for w in projection:
-                _charge_real(step, updates * w.numel())
-            units = updates * (w_in.shape[0] // cell.gates)
-            step.tally.multiplications += cell.products * units
-            step.tally.functions += cell.functions * units
-            # the two products join in every gate, and each has its bias
-            step.tally.sums += cell.sums * units + updates * w_in.shape[0] * (3 if step["has_biases"] else 1)
-            step.tally.compares += units if "relu" in step.node.op else 0
+    cells = _weights(step)
+    for i, (w_in, w_state, *projection) in enumerate(cells):
+        if i < len(cells) // int(step["num_layers"]):
+            _charge_input(step, x, name, w_in)
+        else:
+            _charge_real(step, updates * w_in.count)
+        _charge_real(step, updates * sum(w.count for w in (w_state, *projection)))
+        gates = updates * w_in.shape[0]
+        units = gates // cell.gates
+        step.tally.multiplications += cell.products * units
+        step.tally.functions += cell.functions * units
+        # in every gate the two products join, each with a bias
+        step.tally.sums += cell.sums * units + gates * (3 if biases else 1)
+        step.tally.compares += units if "relu" in step.node.op else 0
     exception(step, "recurrent cell", 0, "the state is a real number", PUT_A_NEURON)
-    return _results(step, steps)
+    bounded = "relu" not in step.node.op and all(len(matrices) == 2 for matrices in cells)
+    return _results(step, state, 1.0 if bounded else math.inf, float(x.shape[time]))
 
 
-def _weights(step: Step) -> list[list[torch.Tensor]]:
+def _state(step: Step) -> list[Value]:
+    """The first state and, of an LSTM, the first cell."""
+    refs = step._arguments["hx"]
+    several = isinstance(refs, (list, tuple))
+    values = step["hx"] if several else [step.value("hx")]
+    return [
+        materialise(step, v, ref.name) for v, ref in zip(values, refs if several else [refs], strict=True)
+    ]
+
+
+def _weights(step: Step) -> list[list[Value]]:
     """The matrices of each layer and direction: input, state and, for an LSTM that has one, projection."""
     parameters = step["params"]
     if any(p.base != "constant" for p in parameters):
@@ -81,10 +90,9 @@ def _weights(step: Step) -> list[list[torch.Tensor]]:
             f"{step.node.op} in {step.node.where} has a weight that depends on the input; the audit has a rule for "
             "constant weights. Write the steps with torch.matmul."
         )
-    cells = int(step["num_layers"]) * (2 if step["bidirectional"] else 1)
-    each = len(parameters) // cells
-    groups = [parameters[i * each : (i + 1) * each] for i in range(cells)]
-    return [[p.tensor for p in group if p.rank == 2] for group in groups]
+    each = len(parameters) // (int(step["num_layers"]) * (2 if step["bidirectional"] else 1))
+    groups = [parameters[i : i + each] for i in range(0, len(parameters), each)]
+    return [[p for p in group if p.rank == 2] for group in groups]
 
 
 def _charge_real(step: Step, products: float) -> None:
@@ -92,9 +100,8 @@ def _charge_real(step: Step, products: float) -> None:
     step.tally.dense_macs += products
 
 
-def _charge_input(step: Step, x: Value, name: str, weight: torch.Tensor) -> None:
+def _charge_input(step: Step, x: Value, name: str, weight: Value) -> None:
     """The first layer's input: additions where it is an integer that no product made."""
-    x = materialise(step, x, name)
     if x.base == "integer" and x.origin != "product":
         charged = event(name, x, spread.constant(weight.shape[0], x.rank))
         step.tally.events.append((charged,))
@@ -104,24 +111,13 @@ def _charge_input(step: Step, x: Value, name: str, weight: torch.Tensor) -> None
         _charge_real(step, float(x.count) * weight.shape[0])
 
 
-def _results(step: Step, steps: int) -> tuple[Value, ...]:
-    """All outputs, the last state and, of an LSTM, the last cell, which grows by at most one a step."""
-    state = (
-        [materialise(step, v, "") for v in step["hx"]] if isinstance(step["hx"], list) else [step.value("hx")]
-    )
-    lows, highs = (
-        [float(b.amin()) for b in bounds] for bounds in ([v.low for v in state], [-v.high for v in state])
-    )
-    largest = math.inf if "relu" in step.node.op or _projects(step) else 1.0
-    first = min(-largest, lows[0]), max(largest, -highs[0])
-    made = [first, first]
-    if len(step.node.shapes) == 3:
-        made.append((lows[1] - steps, steps - highs[1]))
+def _results(step: Step, state: list[Value], largest: float, steps: float) -> tuple[Value, ...]:
+    """All outputs, the last state and, of an LSTM, the last cell, to which each step adds one at most."""
+    ends = [
+        (min(0.0, float(v.low.amin())) - most, max(0.0, float(v.high.amax())) + most)
+        for v, most in zip(state, (largest, steps), strict=False)
+    ]
     return tuple(
         of_real(shape, spread.constant(low, len(shape)), spread.constant(high, len(shape)))
-        for shape, (low, high) in zip(step.node.shapes, made, strict=True)
+        for shape, (low, high) in zip(step.node.shapes, [ends[0], *ends], strict=True)
     )
-
-
-def _projects(step: Step) -> bool:
-    return any(len(matrices) > 2 for matrices in _weights(step))

@@ -13,7 +13,7 @@ from spikedrive.auditing.ledger import integer_bits
 from spikedrive.auditing.rules.logic import bit, is_binary
 from spikedrive.auditing.rules.products import PUT_A_NEURON
 from spikedrive.auditing.rules.registry import rule
-from spikedrive.auditing.value import Value, of_integers, of_real
+from spikedrive.auditing.value import Value, of_integers, of_real, unbounded
 from spikedrive.ops.domain import Domain
 
 
@@ -56,6 +56,20 @@ def multiplied_over_axes(step: Step) -> Value:
     return of_real(step.shape, 0 * most if float(x.low.amin()) >= 0 else -most, most)
 
 
+@rule("aten.cumprod.default")
+def running_product(step: Step) -> Value:
+    """Each element multiplied by the product of those before it."""
+    x = step.value("self")
+    length = x.shape[int(step["dim"])] if x.rank else 1
+    count = x.count * (1 - 1 / max(1, length))
+    if is_binary(x):
+        step.tally.kind, step.tally.ands = "spike AND spike", step.tally.ands + count
+        return bit(step)
+    materialise(step, x, step.name("self"))
+    exception(step, "product", count, f"running products of {x.domain} values", PUT_A_NEURON)
+    return unbounded(step.shape)
+
+
 def _power(base: float, exponent: int) -> float:
     try:
         return base**exponent
@@ -74,3 +88,13 @@ def variance(step: Step) -> Value:
     step.tally.sums += 3 * x.count
     zero = spread.constant(0, len(step.shape))
     return of_real(step.shape, zero, zero + math.inf)
+
+
+@rule("aten.var_mean.correction")
+def variance_and_mean(step: Step) -> tuple[Value, Value]:
+    """The same, with the mean."""
+    x, rank = step.value("self"), len(step.shape)
+    mean = of_real(
+        step.shape, spread.constant(float(x.low.amin()), rank), spread.constant(float(x.high.amax()), rank)
+    )
+    return variance(step), mean

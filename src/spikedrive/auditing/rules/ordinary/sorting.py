@@ -55,6 +55,12 @@ def ordered(step: Step) -> tuple[Value, Value]:
     return _along(step, x, float(x.count) * rounds), places(step.node.shapes[1], length)
 
 
+@rule("aten.median.dim", "aten.kthvalue.default")
+def in_the_middle(step: Step) -> tuple[Value, Value]:
+    """The one of a given rank, found by bringing all in order."""
+    return ordered(step)
+
+
 @rule("aten.topk.default")
 def largest(step: Step) -> tuple[Value, Value]:
     """The k largest and where they stand, as k passes over the axis would find them."""
