@@ -241,7 +241,7 @@ def matrices(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     weight = torch.arange(10.0).reshape(5, 2) / 3 + 0.1
     rows = x.flatten(0, 1)
     return (
-        aten.mm.default(rows, weight), aten.addmm.default(torch.ones(2), rows, weight),
+        aten.mm.default(rows, weight), aten.addmm.default(torch.ones(2), rows, weight, beta=0.5, alpha=2),
         aten.bmm.default(x, y.transpose(1, 2)), aten._cdist_forward.default(x, y, 2.0, None),
         aten._pdist_forward.default(x[0], 2.0),
         aten._fft_c2r.default(aten._fft_r2c.default(x, [2], 0, True), [2], 2, 5),

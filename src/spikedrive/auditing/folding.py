@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -140,7 +141,7 @@ def _shifted(x: Value) -> Value:
         return x
     move = float(offset / gain)
     sign = -1 if gain < 0 else 1
-    if move != round(move):
+    if not math.isfinite(move) or move != round(move):
         return x
     ends = sorted((sign * (x.integers.low + round(move)), sign * (x.integers.high + round(move))))
     moved = Domain(*ends)
@@ -185,6 +186,14 @@ def materialise(step: Step, x: Value, name: str) -> Value:
     if x.has_offset:
         step.tally.sums += x.count
     return of_real(x.shape, x.low, x.high, weighted=x.weighted, repeats=x.repeats)
+
+
+def materialise_all(step: Step) -> None:
+    """Execute whatever any operand still defers."""
+    for name in dict.fromkeys(step.node.refs):
+        value = step._values[name]
+        if isinstance(value, Value):
+            materialise(step, value, name)
 
 
 def _multiply_reals(owner: Tally, count: int) -> None:

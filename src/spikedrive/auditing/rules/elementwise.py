@@ -144,7 +144,8 @@ def _highest(values: list[Value]) -> Spread:
     return high
 
 
-@rule("aten.maximum.default", "aten.minimum.default", "aten.max.other", "aten.min.other")
+@rule("aten.maximum.default", "aten.minimum.default", "aten.max.other", "aten.min.other", "aten.fmax.default",
+      "aten.fmin.default")  # fmt: skip
 def extremum(step: Step) -> Value:
     """The larger or smaller of two."""
     values = [step.value("self").grown(step.shape), step.value("other").grown(step.shape)]

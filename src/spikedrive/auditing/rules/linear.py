@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spikedrive.auditing import spread
-from spikedrive.auditing.folding import Step, absorb, affine, exception, materialise
+from spikedrive.auditing.folding import Step, absorb, affine, exception, materialise, materialise_all
 from spikedrive.auditing.ledger import event
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
@@ -259,7 +259,8 @@ def batch_norm(step: Step) -> Value:
 
 
 def _batch_statistics(step: Step) -> Value:
-    x = materialise(step, step.value("input"), step.name("input"))
+    materialise_all(step)
+    x = step.value("input")
     exception(
         step, "normalisation", 3.0 * step.count, "BatchNorm on the statistics of the batch",
         "track running statistics and call model.eval()",

@@ -99,9 +99,10 @@ def drawn(step: Step) -> Value:
     return _drawn(step, of_real(step.shape, constant(0, rank), constant(1, rank)))
 
 
-@rule("aten.randn.default", "aten.randn_like.default")
-def drawn_normal(step: Step) -> Value:
-    """Normal: of any size."""
+@rule("aten.randn.default", "aten.randn_like.default", "aten.exponential.default", "aten.normal_functional.default",
+      "aten.uniform.default", "aten.randint_like.default", "aten.randint_like.low_dtype")  # fmt: skip
+def drawn_of_any_size(step: Step) -> Value:
+    """Random numbers of which nothing is known."""
     return _drawn(step, unbounded(step.shape))
 
 

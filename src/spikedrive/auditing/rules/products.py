@@ -14,7 +14,7 @@ from spikedrive.auditing.ledger import Event, event, integer_bits
 from spikedrive.auditing.rules.linear import constant_bias, constant_weight, matrix
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
-from spikedrive.auditing.value import Origin, Value, of_integers, of_real
+from spikedrive.auditing.value import Origin, Value, of_constant, of_integers, of_real
 from spikedrive.ops.domain import Domain
 
 PUT_A_NEURON = "put a neuron behind one of the two factors, so that it is a spike or a small integer"
@@ -58,8 +58,11 @@ def matmul(step: Step) -> Value:
 
 @rule("aten.addmm.default")
 def addmm(step: Step) -> Value:
-    """bias + x @ y."""
-    return matrix(step, "mat1", constant_weight(step, "mat2").T, constant_bias(step, "self"), -1)
+    """beta bias + alpha x @ y, both factors constants of the layer."""
+    weight, bias = constant_weight(step, "mat2").T * float(step["alpha"]), constant_bias(step, "self")
+    if bias is not None and step["beta"] != 1:
+        bias = of_constant(bias.literal * float(step["beta"]), bias.shape)
+    return matrix(step, "mat1", weight, bias, -1)
 
 
 def contraction(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:

@@ -91,11 +91,11 @@ def _summed_folds(x: Value, axes: Sequence[int], keep: bool) -> tuple[Fold, ...]
     return tuple(replace(f, tags=f.tags if keep else spread.dropped(f.tags, axes)) for f in x.folds)
 
 
-@rule("aten.amax.default", "aten.amin.default")
+@rule("aten.amax.default", "aten.amin.default", "aten.max.default", "aten.min.default")
 def extreme_over_axes(step: Step) -> Value:
     """The largest or smallest over some axes."""
     x = step.value("self")
-    axes = step.axes("dim", x.rank)
+    axes = step.axes("dim", x.rank) if "dim" in step._arguments else list(range(x.rank))
     taps = math.prod(x.shape[axis] for axis in axes)
     kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
     pooled = largest_of(step, x, axes, kept, taps)

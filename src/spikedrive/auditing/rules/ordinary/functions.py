@@ -11,7 +11,7 @@ import math
 import torch
 
 from spikedrive.auditing import spread
-from spikedrive.auditing.folding import Step, exception, materialise
+from spikedrive.auditing.folding import Step, exception, materialise, materialise_all
 from spikedrive.auditing.rules.products import product
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.trace import evaluate
@@ -50,6 +50,9 @@ POINTWISE: dict[str, tuple[int, int, int, float, float, str]] = {
     "aten.acos.default": (1, 0, 0, 0.0, math.pi, TABLE),
     "aten.atan.default": (1, 0, 0, -math.pi / 2, math.pi / 2, TABLE),
     "aten.erf.default": (1, 0, 0, -1.0, 1.0, NEURON),
+    "aten.erfc.default": (1, 0, 0, 0.0, 2.0, NEURON),
+    "aten.erfinv.default": (1, 0, 0, -math.inf, math.inf, TABLE),
+    "aten.lgamma.default": (1, 0, 0, -math.inf, math.inf, TABLE),
     "aten.gelu.default": (1, 2, 1, -0.2, math.inf, NEURON),
     "aten.silu.default": (1, 2, 1, -0.3, math.inf, NEURON),
     "aten.mish.default": (3, 2, 1, -0.4, math.inf, NEURON),
@@ -180,9 +183,7 @@ def normalised(step: Step) -> Value:
         groups = shape[0] * int(step.get("num_groups", step.get("group")))
     else:
         groups = shape[0] * shape[1]
-    for key in ("weight", "bias"):
-        if isinstance(step.get(key), Value):
-            materialise(step, step.value(key), step.name(key))
+    materialise_all(step)
     _charge(step, groups, 3 * step.count + groups, 3 * step.count, "BatchNorm, which folds in eval mode")
     return _between(step, -math.inf, math.inf)
 
@@ -199,7 +200,8 @@ def normalised_with_statistics(step: Step) -> tuple[Value, Value, Value]:
 @rule("aten.scaled_dot_product_attention.default")
 def attention(step: Step) -> Value:
     """Softmax attention on real values: two matrix products and a softmax."""
-    query, key, _ = (materialise(step, step.value(k), step.name(k)) for k in ("query", "key", "value"))
+    materialise_all(step)
+    query, key = step.value("query"), step.value("key")
     scores = float(torch.Size(query.shape[:-1]).numel()) * key.shape[-2]
     products = scores * (query.shape[-1] + step.shape[-1] + 2)
     step.tally.dense_macs += scores * (query.shape[-1] + step.shape[-1])

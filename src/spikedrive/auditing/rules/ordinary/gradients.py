@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from spikedrive.auditing.folding import Step, exception, materialise
+from spikedrive.auditing.folding import Step, exception, materialise, materialise_all
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.value import Value, unbounded
 
@@ -40,9 +40,7 @@ def of_convolution(step: Step) -> tuple[Value | None, ...]:
 def of_normalisation(step: Step) -> tuple[Value | None, ...]:
     """Six products an element: the normalised input, its gradient and what goes back through the statistics."""
     x = _tensor(step, "input")
-    for key in ("grad_out", "mean", "rstd", "weight"):
-        if isinstance(step[key], Value):
-            _tensor(step, key)
+    materialise_all(step)
     _charged(step, 6.0 * x.count, 6.0 * x.count)
     shapes = iter(step.node.shapes)
     return tuple(unbounded(next(shapes)) if asked else None for asked in step["output_mask"])

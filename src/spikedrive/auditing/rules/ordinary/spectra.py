@@ -8,19 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from spikedrive.auditing.folding import Step, exception, materialise
+from spikedrive.auditing.folding import Step, exception, materialise_all
 from spikedrive.auditing.rules.registry import rule
-from spikedrive.auditing.value import Value, unbounded
+from spikedrive.auditing.value import unbounded
 
 REAL = "a convolution, or a Hadamard transform, whose factors are signs"
-
-
-def _read(step: Step) -> None:
-    """Execute whatever the operands still defer."""
-    for name in dict.fromkeys(step.node.refs):
-        value = step._values[name]
-        if isinstance(value, Value):
-            materialise(step, value, name)
 
 
 def _results(step: Step) -> Any:
@@ -37,7 +29,7 @@ def _is_several(step: Step) -> bool:
 @rule("aten._fft_r2c.default", "aten._fft_c2r.default", "aten._fft_c2c.default", complex_numbers=True)
 def transformed(step: Step) -> Any:
     """n (p - 1) complex products for each prime p of the length n, of four products and two sums each."""
-    _read(step)
+    materialise_all(step)
     whole = [max(a, b) for a, b in zip(step.value("self").shape, step.shape, strict=True)]
     products = 0
     for axis in step["dim"]:
@@ -64,7 +56,7 @@ def _primes(n: int) -> list[int]:
 @rule("aten.mul.Tensor", "aten.mul.Scalar", complex_numbers=True)
 def multiplied(step: Step) -> Any:
     """Four products and two sums."""
-    _read(step)
+    materialise_all(step)
     exception(step, "complex product", 4.0 * step.count, "a product of complex numbers", REAL)
     step.tally.sums += 2 * step.count
     return _results(step)
@@ -73,7 +65,7 @@ def multiplied(step: Step) -> Any:
 @rule("aten.mm.default", "aten.bmm.default", "aten.matmul.default", complex_numbers=True)
 def matrices_multiplied(step: Step) -> Any:
     """Four products and four sums for each pair."""
-    _read(step)
+    materialise_all(step)
     pairs = float(step.count) * step.value("self").shape[-1]
     step.tally.dense_macs += 4 * pairs
     exception(step, "complex product", 4.0 * pairs, "a product of complex matrices", REAL)
@@ -84,7 +76,7 @@ def matrices_multiplied(step: Step) -> Any:
 @rule("aten.add.Tensor", "aten.sub.Tensor", complex_numbers=True)
 def added(step: Step) -> Any:
     """Two sums; a factor of the second operand is two products."""
-    _read(step)
+    materialise_all(step)
     step.tally.kind, step.tally.sums = "sum", step.tally.sums + 2 * step.count
     if step.get("alpha", 1) != 1:
         exception(step, "complex product", 2.0 * step.count, "a product of complex numbers", REAL)
@@ -94,7 +86,7 @@ def added(step: Step) -> Any:
 @rule("aten.sum.dim_IntList", "aten.sum.default", "aten.mean.dim", "aten.mean.default", complex_numbers=True)
 def summed(step: Step) -> Any:
     """Two sums an element, and two products a mean."""
-    _read(step)
+    materialise_all(step)
     step.tally.kind, step.tally.sums = "sum", step.tally.sums + 2 * step.value("self").count
     if "mean" in step.node.op:
         exception(step, "complex product", 2.0 * step.count, "a mean of complex numbers", REAL)
@@ -104,7 +96,7 @@ def summed(step: Step) -> Any:
 @rule("aten.abs.default", "aten.angle.default", complex_numbers=True)
 def sized(step: Step) -> Any:
     """Two squares and a root, or a division and an angle."""
-    _read(step)
+    materialise_all(step)
     exception(step, "complex size", 2.0 * step.count, "the size or the angle of complex numbers", REAL)
     step.tally.functions += step.count
     step.tally.sums += step.count
@@ -115,17 +107,17 @@ def sized(step: Step) -> Any:
     "aten.view_as_real.default", "aten.view_as_complex.default", "aten.real.default", "aten.imag.default",
     "aten.conj.default", "aten._conj.default", "aten._conj_physical.default", "aten.resolve_conj.default",
     "aten.complex.default", "aten.neg.default", "aten.view.default", "aten.reshape.default",
-    "aten._unsafe_view.default",
-    "aten.flatten.using_ints", "aten.unflatten.int", "aten.squeeze.dims", "aten.unsqueeze.default",
-    "aten.clone.default", "aten.alias.default", "aten.contiguous.default", "aten.detach.default",
-    "aten.permute.default", "aten.transpose.int", "aten.expand.default", "aten.select.int", "aten.slice.Tensor",
-    "aten.narrow.default", "aten.flip.default", "aten.roll.default", "aten.cat.default", "aten.stack.default",
-    "aten.constant_pad_nd.default", "aten.select_scatter.default", "aten.slice_scatter.default", "aten.copy.default",
-    "aten.zeros.default", "aten.zeros_like.default", "aten.new_zeros.default", "aten.full.default",
-    "aten._to_copy.default", "aten.to.dtype", "aten.split.Tensor", "aten.split_with_sizes.default",
-    "aten.chunk.default", "aten.unbind.int", complex_numbers=True,
+    "aten._unsafe_view.default", "aten.flatten.using_ints", "aten.unflatten.int", "aten.squeeze.dims",
+    "aten.squeeze.dim", "aten.squeeze.default", "aten.unsqueeze.default", "aten.clone.default",
+    "aten.alias.default", "aten.contiguous.default", "aten.detach.default", "aten.permute.default",
+    "aten.transpose.int", "aten.expand.default", "aten.select.int", "aten.slice.Tensor", "aten.narrow.default",
+    "aten.flip.default", "aten.roll.default", "aten.cat.default", "aten.stack.default",
+    "aten.constant_pad_nd.default", "aten.select_scatter.default", "aten.slice_scatter.default",
+    "aten.copy.default", "aten.zeros.default", "aten.zeros_like.default", "aten.new_zeros.default",
+    "aten.full.default", "aten._to_copy.default", "aten.to.dtype", "aten.split.Tensor",
+    "aten.split_with_sizes.default", "aten.chunk.default", "aten.unbind.int", complex_numbers=True,
 )  # fmt: skip
 def moved(step: Step) -> Any:
     """Nothing is computed, but for signs."""
-    _read(step)
+    materialise_all(step)
     return _results(step)
