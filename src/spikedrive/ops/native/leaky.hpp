@@ -35,12 +35,13 @@ inline R least_that_fires(double threshold, bool strict) {
 template <bool streams, class In, class V, class Keep>
 inline __attribute__((always_inline)) void usual_step(V, const Leaky& p, int64_t from, int64_t to,
                                                       const In* __restrict x, typename V::Real* __restrict v,
-                                                      In* __restrict spikes, const Keep& keep) {
+                                                      In* __restrict spikes, int64_t ahead, const Keep& keep) {
   const auto decay = V::set(p.decay), offset = V::set(p.offset), gain = V::set(p.gain), one = V::set(1);
   const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value);
   const auto least = V::set(least_that_fires<typename V::Real>(p.threshold, p.strict));
   const auto hard = V::all(p.hard);
   for (int64_t i = from; i < to; i += V::width) {
+    fetch<V>(x + i + ahead);
     const auto h = V::add(V::add(V::mul(decay, V::load(v + i)), offset), V::mul(gain, V::load(x + i)));
     const auto fired = V::ge(h, least);
     const auto u = V::sub(h, threshold);
@@ -122,20 +123,20 @@ void write_to(In* to, const R* tile, int64_t count) {
 // A usual step with what `save` asks for; `saved` and `window` begin at the tile.
 template <class V, bool streams, Save save, class In>
 void save_usual_step(const Leaky& p, int64_t count, const In* x, typename V::Real* v, In* spikes, void* saved,
-                     uint8_t* window) {
+                     uint8_t* window, int64_t ahead) {
   in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
     using W = decltype(lanes);
     using Float = typename W::Float;
     using Mask = typename W::Mask;
     if constexpr (save == Save::none) {
-      usual_step<streams>(lanes, p, from, to, x, v, spikes, [](int64_t, Float, Float, Mask) {});
+      usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [](int64_t, Float, Float, Mask) {});
     } else if constexpr (save == Save::full) {
       auto* kept = static_cast<typename V::Real*>(saved);
-      usual_step<streams>(lanes, p, from, to, x, v, spikes, [&](int64_t i, Float h, Float, Mask) { W::store(kept + i, h); });
+      usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float h, Float, Mask) { W::store(kept + i, h); });
     } else if constexpr (save == Save::bits) {
       auto* kept = static_cast<uint8_t*>(saved);
       with_window<W>(p.surrogate, p.alpha, [&](const auto& holds) {
-        usual_step<streams>(lanes, p, from, to, x, v, spikes, [&](int64_t i, Float, Float u, Mask fired) {
+        usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float, Float u, Mask fired) {
           W::store_bits(kept, i, fired);
           W::store_bits(window, i, holds(u));
         });
@@ -143,7 +144,7 @@ void save_usual_step(const Leaky& p, int64_t count, const In* x, typename V::Rea
     } else {
       auto* kept = static_cast<F16*>(saved);
       with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
-        usual_step<streams>(lanes, p, from, to, x, v, spikes, [&](int64_t i, Float, Float u, Mask fired) {
+        usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float, Float u, Mask fired) {
           W::store(kept + i, W::with_sign(slope(u), fired));
         });
       });
@@ -171,9 +172,10 @@ void leaky_forward_as(const LeakyForward& p) {
       }
       if constexpr (save == Save::half) saved = static_cast<F16*>(p.saved) + at;
       if constexpr (save == Save::full) saved = static_cast<Real*>(p.saved) + at;
+      const int64_t ahead = t + 1 < p.steps ? p.size : first + tile_size < p.size ? tile_size - t * p.size : 0;
       if (plain) {
-        if (streams) save_usual_step<V, true, save>(p, count, x + at, v, spikes + at, saved, window);
-        else save_usual_step<V, false, save>(p, count, x + at, v, spikes + at, saved, window);
+        if (streams) save_usual_step<V, true, save>(p, count, x + at, v, spikes + at, saved, window, ahead);
+        else save_usual_step<V, false, save>(p, count, x + at, v, spikes + at, saved, window, ahead);
         continue;
       }
       void* whole = save == Save::half ? u : saved;
@@ -235,7 +237,8 @@ void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V:
 template <Save save, bool plain, bool streams, class V, class In>
 inline __attribute__((always_inline)) void pull_back(
     V, const LeakyBackward& p, int64_t from, int64_t to, const Step<typename V::Real>& step, const In* grad_spikes,
-    typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last) {
+    typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last,
+    int64_t ahead) {
   const auto decay = V::set(p.decay), gain = V::set(p.gain), threshold = V::set(p.threshold);
   const auto rest = V::set(p.reset_value), synapse_decay = V::set(p.synapse_decay), none = V::set(0);
   const TwoLevels<V> two(p.surrogate, p.alpha);
@@ -244,6 +247,7 @@ inline __attribute__((always_inline)) void pull_back(
   // a reset that is applied at the next step has not touched the membrane that is handed out
   const auto resets = V::all(p.hard && !(p.delayed && last));
   for (int64_t i = from; i < to; i += V::width) {
+    if constexpr (plain) fetch<V>(grad_spikes + i + ahead);
     const auto after = V::load(carry + i);
     auto grad_s = plain || grad_spikes ? V::load(grad_spikes + i) : none;
     if (attached) {
@@ -355,8 +359,9 @@ void leaky_backward_as(LeakyBackward& p) {
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
         auto* grad_x = static_cast<In*>(p.grad_x) + at;
         const bool last = t == p.steps - 1;
+        const int64_t ahead = t > 0 ? -p.size : first + tile < p.size ? (p.steps - 1) * p.size + tile : 0;
         const auto pull = [&](auto usual, auto past) {
-          pull_back<save, usual.value, past.value>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last);
+          pull_back<save, usual.value, past.value>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, ahead);
         };
         if (plain && streams) pull(std::true_type{}, std::true_type{});
         else if (plain) pull(std::true_type{}, std::false_type{});

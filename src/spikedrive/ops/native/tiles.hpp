@@ -53,6 +53,12 @@ inline __attribute__((always_inline)) void put(bool streams, In* p, typename V::
   V::store(p, x);
 }
 
+// Asks for what will be read one row later: each row is too short for the processor to notice that it is one.
+template <class V, class In>
+inline __attribute__((always_inline)) void fetch(const In* p) {
+  if constexpr (V::width > 1) __builtin_prefetch(p);
+}
+
 template <class V>
 inline void drain(bool streams) {
   if constexpr (V::width > 1) {
