@@ -53,12 +53,13 @@ def read(name: str) -> list[dict[str, str]]:
 
 
 def provenance() -> dict[str, object]:
-    """Processor, cores, date and commit; `+` marks a tree with changes."""
+    """Processor, cores, date and commit; `+` marks a tree with changes other than figures."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run(
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
+    status = [*git, "status", "--porcelain", "-uno", "--", ":/", ":!/benchmarks/results"]
+    changed = subprocess.run(status, capture_output=True, text=True).stdout
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
