@@ -190,3 +190,19 @@ def test_a_state_in_a_buffer_is_refused() -> None:
 
 def test_what_is_written_into_an_input_is_charged() -> None:
     assert audit(Calls(lambda x: (x.mul_(x), 0 * x)[1]), torch.rand(1, 3)).totals["multiplications"] == 3
+
+
+def test_constants_that_wait_are_charged_where_they_are_executed() -> None:
+    scale = torch.tensor([0.3, 0.6, 0.7, 0.9])
+
+    def function(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        x, y = x.sigmoid(), y.sigmoid()
+        return (
+            torch.cat([x * scale, y * scale.flip(0)], 1),
+            x[:, :1] * scale[0] + y * scale,
+            (x * scale) @ scale,
+        )
+
+    # a division each in two sigmoids; four and four in a row, one and four before a sum, a scale before a weight
+    counted = audit(Calls(function), (torch.rand(1, 4), torch.rand(1, 4))).totals["multiplications"]
+    assert counted == 8 + 8 + 5 + (4 + 4)

@@ -268,7 +268,10 @@ def add(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:
     )  # fmt: skip
     if not same:
         return sum_
-    return replace(sum_, gain=x.gain, offset=x.offset + y.offset, deferred=(*x.deferred, *y.deferred))
+    # one constant on the sum, which may be larger than either
+    executed_here = (step.node.name,) if x.has_gain else ()
+    deferred = (*x.deferred, *y.deferred, *executed_here)
+    return replace(sum_, gain=x.gain, offset=x.offset + y.offset, deferred=deferred)
 
 
 def _add_integers(step: Step, x: Value, y: Value) -> Value | None:

@@ -363,6 +363,11 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
     for node in nodes:
         # its users read the first of three outputs; now there is one
         if node.op == "getitem" and node.args[0].name in whole:
+            if node.args[1] != 0:
+                raise AuditError(
+                    f"{node.where} reads the statistics of a BatchNorm in eval mode, which are empty; the audit takes "
+                    "its output. Read nothing else."
+                )
             node.op, node.args, node.function = (
                 "aten.alias.default",
                 node.args[:1],

@@ -271,8 +271,8 @@ def _batch_statistics(step: Step) -> Value:
     return of_real(step.shape, -infinite, infinite)
 
 
-@rule("aten._native_batch_norm_legit.default", "aten._native_batch_norm_legit.no_stats",
-      "aten._native_batch_norm_legit_functional.default",
+@rule("aten.native_batch_norm.default", "aten._native_batch_norm_legit.default",
+      "aten._native_batch_norm_legit.no_stats", "aten._native_batch_norm_legit_functional.default",
       "aten._native_batch_norm_legit_no_training.default")  # fmt: skip
 def batch_norm_with_statistics(step: Step) -> tuple[Value, ...]:
     """The same, with the statistics."""
@@ -286,6 +286,6 @@ def batch_norm_with_statistics(step: Step) -> tuple[Value, ...]:
 @rule("aten.embedding.default")
 def embedding(step: Step) -> Value:
     """A look-up of one row of real numbers an index."""
-    table = step.value("weight")
+    table = materialise(step, step.value("weight"), step.name("weight"))
     step.tally.kind, step.tally.lookups = "look-up", step.tally.lookups + step.count
     return of_real(step.shape, table.low.amin(), table.high.amax())

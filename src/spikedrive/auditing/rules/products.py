@@ -71,7 +71,7 @@ def contraction(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value
     x, y = _without_offset(step, x, names[0]), _without_offset(step, y, names[1])
     if x.gain.shape[-1] > 1:
         x = materialise(step, x, names[0])
-    if y.rank > 1 and y.gain.shape[-2] > 1:
+    if y.gain.shape[-2 if y.rank > 1 else -1] > 1:
         y = materialise(step, y, names[1])
     pairs = float(step.count) * terms
     step.tally.dense_macs += pairs
@@ -111,8 +111,11 @@ def _multiplied(
         step.tally.domain = why
     if x.has_gain or y.has_gain:
         # the gains wait behind the product
-        gain = _joint_gain(x, y, terms, step)
-        return replace(of_real(step.shape, low, high), gain=gain, deferred=(*x.deferred, *y.deferred))
+        gain, deferred = _joint_gain(x, y, terms, step), (*x.deferred, *y.deferred)
+        if x.has_gain and y.has_gain and not spread.is_uniform(gain):
+            # two that differ by place become one where their product is
+            deferred = (*deferred, step.node.name)
+        return replace(of_real(step.shape, low, high), gain=gain, deferred=deferred)
     return of_real(step.shape, low, high)
 
 
@@ -171,10 +174,13 @@ def _joint_gain(x: Value, y: Value, terms: int, step: Step) -> Spread:
     rank = len(step.shape)
     if terms == 1:
         return spread.ranked(x.gain, rank) * spread.ranked(y.gain, rank)
+    # a vector is a row from the left and a column from the right, whose axis the result has not
     left = x.gain if x.rank > 1 else x.gain.reshape(1, 1)
     right = y.gain if y.rank > 1 else y.gain.reshape(1, 1)
-    joint = spread.ranked(left[..., :1], max(2, rank)) * spread.ranked(right[..., :1, :], max(2, rank))
-    return joint if rank >= 2 else joint.reshape((1,) * rank)
+    whole = max(2, x.rank, y.rank)
+    joint = spread.ranked(left[..., :1], whole) * spread.ranked(right[..., :1, :], whole)
+    joint = joint.squeeze(-2) if x.rank == 1 else joint
+    return joint.squeeze(-1) if y.rank == 1 else joint
 
 
 def _extremes(x: Value, y: Value, terms: int, rank: int) -> tuple[Spread, Spread]:

@@ -217,6 +217,9 @@ def _joined(step: Step, values: list[Value], names: list[str], axis: int) -> Val
     low, high = join(lambda v: v.low), join(lambda v: v.high)
     gain, offset = join(lambda v: v.gain), join(lambda v: v.offset)
     deferred = tuple(dict.fromkeys(name for v in values for name in v.deferred))
+    if len({v.deferred for v in values if v.has_gain}) > 1:
+        # constants of several parts are executed on what they make together
+        deferred = (*deferred, step.node.name)
     if {v.base for v in moving} == {"integer"}:
         ranges = [v.integers for v in moving if v.integers] + ([Domain(0, 0)] if any(silent) else [])
         origin, levels = joined_origin(moving)

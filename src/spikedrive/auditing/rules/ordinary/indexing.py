@@ -221,7 +221,7 @@ def scattered_and_reduced(step: Step) -> Value:
 @rule("aten._embedding_bag.default", "aten._embedding_bag_forward_only.default")
 def bag(step: Step) -> tuple[Value, ...]:
     """Rows of a table looked up and added bag by bag, with what training needs besides."""
-    table, indices = step.value("weight"), step.value("indices")
+    table, indices = materialise(step, step.value("weight"), step.name("weight")), step.value("indices")
     elements = float(indices.count) * table.shape[1]
     mode, scales = int(step["mode"]), step.get("per_sample_weights")
     _look_up(step, elements)
