@@ -11,7 +11,7 @@ NAMES = {
     OURS: "spikedrive", REFERENCE: "SpikingJelly 2.0", "spikingjelly compiled": "SpikingJelly, torch.compile",
     "spikingjelly net compiled": "SpikingJelly, whole network compiled", "snntorch": "snnTorch 1.0",
     "norse": "Norse 1.1", "sinabs": "Sinabs 3.1", "plain loop": "plain PyTorch loop",
-    "spikedrive without BatchNorm": "spikedrive, BatchNorm left out",
+    "spikedrive without BatchNorm": "spikedrive, BatchNorm left out", "no neuron": "no neuron at all",
 }  # fmt: skip
 SURROGATES = {"atan": "arctangent", "rectangular": "rectangle"}
 STEPS = ("1", "4", "16", "64")

@@ -22,6 +22,7 @@ from torch import Tensor
 
 WHOLE = "spikingjelly net compiled"
 NO_NORM = "spikedrive without BatchNorm"
+NO_NEURON = "no neuron"
 Step = Callable[[], object]
 
 
@@ -122,7 +123,11 @@ def _step(job: dict[str, Any], name: str) -> Step:
 
         return forward_backward
     plain = {WHOLE: contenders.REFERENCE, NO_NORM: contenders.OURS}.get(name, name)
-    net, x = spiking_nets.build(job["kind"], lambda: contenders.CONTENDERS[plain](job["surrogate"]))
+
+    def neuron() -> contenders.Scan:
+        return (lambda y: y) if name == NO_NEURON else contenders.CONTENDERS[plain](job["surrogate"])
+
+    net, x = spiking_nets.build(job["kind"], neuron)
     if name == NO_NORM:
         spiking_nets.without_norm(net)
     labels = torch.arange(spiking_nets.BATCH) % spiking_nets.CLASSES

@@ -25,7 +25,7 @@ import peers
 import results
 
 OURS, REFERENCE, COMPILED = "spikedrive", "spikingjelly", "spikingjelly compiled"
-WHOLE, NO_NORM = "spikingjelly net compiled", "spikedrive without BatchNorm"
+WHOLE, NO_NORM, NO_NEURON = "spikingjelly net compiled", "spikedrive without BatchNorm", "no neuron"
 LAYERS = (REFERENCE, OURS, COMPILED, "snntorch", "norse", "sinabs", "plain loop")
 STEPS, SURROGATES = (1, 4, 16, 64), ("atan", "rectangular")
 SHAPE, SMALL = (32, 128, 14, 14), (2, 64, 14, 14)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _measure(interpreter: Path, name: str, job: dict[str, Any], only: list[str]) -> list[dict[str, object]]:
-    field = (*LAYERS, WHOLE, NO_NORM) if job["kind"] != "lif" else LAYERS
+    field = (*LAYERS, WHOLE, NO_NORM, NO_NEURON) if job["kind"] != "lif" else LAYERS
     chosen = [c for c in field if any(fnmatch(c, pattern) for pattern in only)]
     # the reference runs in every race: the others are measured by it
     chosen = [*({REFERENCE} - set(chosen)), *chosen] if job["measure"] == "race" else chosen
@@ -143,7 +143,7 @@ def _merge(rows: list[dict[str, object]]) -> None:
     for row in rows:
         kept[tuple(str(row[key]) for key in KEY)] = {**here, **row}
     order = {name: place for place, name in enumerate(works())}
-    field = {name: place for place, name in enumerate((*LAYERS, WHOLE, NO_NORM))}
+    field = {name: place for place, name in enumerate((*LAYERS, WHOLE, NO_NORM, NO_NEURON))}
     results.write(
         "neurons",
         sorted(
