@@ -32,8 +32,10 @@ def define(
     setup: Setup,
     backward: Callable[..., Any],
     domain: Callable[[Any], Domain],
-) -> None:
+) -> Callable[..., Any]:
     """Register `spikedrive::name` with forward, fake tensors, autograd, vmap, domain and decomposition.
+
+    Returns the operation as a function, which calls the kernel directly where nobody watches.
 
     `decomposition` is the plain, functional PyTorch form. The op's last output is what the backward
     pass needs; no gradient flows into it. `backward(ctx, *gradients)` gets None for an output that
@@ -68,6 +70,13 @@ def define(
     torch.library.register_vmap(f"spikedrive::{name}", _mapped_into_the_batch(name, op), lib=_library)
     domains.declare(f"spikedrive.{name}.default", domain, decomposition=decomposition)
 
+    def call(*inputs: Any) -> Any:
+        if torch.compiler.is_compiling() or not _unwatched(inputs):
+            return op(*inputs)
+        return Node.apply(*inputs)
+
+    return call
+
 
 def define_pullback(name: str, schema: str, *, forward: Callable[..., Any], fake: Callable[..., Any]) -> Any:
     """Register `spikedrive::name`, the gradient of a scan, and return it as a function."""
@@ -93,6 +102,8 @@ def _unwatched(inputs: tuple[Any, ...]) -> bool:
             return False
     return (
         not torch._C._len_torch_dispatch_stack()
+        and not torch._C._len_torch_function_stack()
+        and torch._C._get_tracing_state() is None
         and torch._C._functorch.peek_interpreter_stack() is None
         and not torch.autograd._profiler_enabled()
     )

@@ -41,7 +41,7 @@ def current_scan(
     checks.scan_input("current_scan", x, v)
     checks.scan_input("current_scan", x, c)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, v, c))
-    spikes, last_v, last_c, _ = torch.ops.spikedrive.current_scan(
+    spikes, last_v, last_c, _ = _scan(
         x, v, c, current_decay, decay, threshold, hard_reset, reset_value, strict, detach_reset, surrogate.name,
         surrogate.alpha, save, compact,
     )  # fmt: skip
@@ -138,7 +138,7 @@ _OPTIONS = (
     "bool detach_reset, str surrogate, float alpha, bool save, bool compact=True"
 )
 
-node.define(
+_scan = node.define(
     "current_scan",
     f"(Tensor x, Tensor? v, Tensor? c, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
     forward=_forward,

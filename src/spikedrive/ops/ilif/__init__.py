@@ -40,7 +40,7 @@ def ilif_scan(
     """
     checks.scan_input("ilif_scan", x, v)
     save = torch.is_grad_enabled() and (x.requires_grad or (v is not None and v.requires_grad))
-    y, last, _ = torch.ops.spikedrive.ilif_scan(
+    y, last, _ = _scan(
         x,
         v,
         levels,
@@ -158,7 +158,7 @@ def _domain(arguments: Mapping[str, Any]) -> Domain:
     return Binary(unit) if high == 1 else Integer(high, unit)
 
 
-node.define(
+_scan = node.define(
     "ilif_scan",
     f"(Tensor x, Tensor? v, {SCHEMA}) -> (Tensor, Tensor, Tensor)",
     forward=_forward,

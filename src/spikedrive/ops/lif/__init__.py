@@ -49,8 +49,8 @@ def lif_scan(
     save = torch.is_grad_enabled() and (
         x.requires_grad or (v is not None and v.requires_grad) or (learned and decay.requires_grad)
     )
-    op = torch.ops.spikedrive.plif_scan if learned else torch.ops.spikedrive.lif_scan
-    spikes, last, _ = op(
+    scan = _learned_scan if learned else _scan
+    spikes, last, _ = scan(
         x, v, decay, threshold, decay_input, hard_reset, reset_value, strict,
         detach_reset, surrogate.name, surrogate.alpha, save, compact, delayed_reset, keep_last,
     )  # fmt: skip
@@ -144,10 +144,12 @@ _GRADIENTS = (
     "bool grad_v_wanted"
 )
 
-for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):
+_KINDS = (("lif_scan", "float"), ("plif_scan", "Tensor"))
+
+_scan, _learned_scan = (
     node.define(
-        _name,
-        f"(Tensor x, Tensor? v, {_decay} decay, {SCHEMA}) -> (Tensor, Tensor, Tensor)",
+        name,
+        f"(Tensor x, Tensor? v, {decay} decay, {SCHEMA}) -> (Tensor, Tensor, Tensor)",
         forward=_forward,
         fake=_fake,
         decomposition=lambda x, v, *options: reference.forward(x, v, Options(*options)),
@@ -155,6 +157,8 @@ for _name, _decay in (("lif_scan", "float"), ("plif_scan", "Tensor")):
         backward=_backward,
         domain=lambda _arguments: Binary(),
     )
+    for name, decay in _KINDS
+)
 
 _pull_back, _pull_back_learned = (
     node.define_pullback(
@@ -163,5 +167,5 @@ _pull_back, _pull_back_learned = (
         forward=_pullback,
         fake=_fake_pullback,
     )
-    for name, decay in (("lif_scan", "float"), ("plif_scan", "Tensor"))
+    for name, decay in _KINDS
 )

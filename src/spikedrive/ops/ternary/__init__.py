@@ -39,7 +39,7 @@ def ternary_scan(
     """
     checks.scan_input("ternary_scan", x, v)
     save = torch.is_grad_enabled() and (x.requires_grad or (v is not None and v.requires_grad))
-    spikes, last, _ = torch.ops.spikedrive.ternary_scan(
+    spikes, last, _ = _scan(
         x, v, decay, threshold, decay_input, hard_reset, reset_value, detach_reset, window, surrogate.name,
         surrogate.alpha, save, compact,
     )  # fmt: skip
@@ -108,7 +108,7 @@ def _fake_pullback(
     )
 
 
-node.define(
+_scan = node.define(
     "ternary_scan",
     f"(Tensor x, Tensor? v, {SCHEMA}) -> (Tensor, Tensor, Tensor)",
     forward=_forward,
