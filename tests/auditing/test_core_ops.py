@@ -14,7 +14,7 @@ from spikedrive.auditing import audit
 from spikedrive.auditing.bounds import propagate
 from spikedrive.auditing.result import COUNTS
 from spikedrive.auditing.rules import COMPLEX, RULES
-from spikedrive.auditing.trace import Graph, evaluate, trace
+from spikedrive.auditing.trace import Graph, Node, Ref, evaluate, trace
 from spikedrive.auditing.value import Value
 from spikedrive.errors import AuditError
 
@@ -151,9 +151,16 @@ def test_an_operation_into_a_given_tensor_makes_its_own() -> None:
     assert not ops & REWRITTEN
 
 
+def _gru(x: Tensor, scale: Tensor | float, *, train: bool = False) -> Tensor:
+    weights = [torch.ones(9, 4) * scale, torch.ones(9, 3)]
+    return torch.gru(x, torch.zeros(1, x.shape[0], 3), weights, False, 1, 0.5, train, False, True)[0]
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        (lambda x: _gru(x, 1.0, train=True), r"aten.gru.input in module .* drops at random; .* Call eval\(\)"),
+        (lambda x: _gru(x, x.mean()), r"aten.gru.input in module .* has a weight that depends on the input"),
         (lambda x: x.sum().item(), r"has the number \w+, which depends on the data"),
         (torch.nonzero, r"aten.nonzero.default .* depends on the data"),
         (lambda x: x * x.sum().item(), r"depends on the data"),
@@ -206,3 +213,13 @@ def test_constants_that_wait_are_charged_where_they_are_executed() -> None:
     # a division each in two sigmoids; four and four in a row, one and four before a sum, a scale before a weight
     counted = audit(Calls(function), (torch.rand(1, 4), torch.rand(1, 4))).totals["multiplications"]
     assert counted == 8 + 8 + 5 + (4 + 4)
+
+
+def test_a_size_that_the_data_decides_is_refused_in_any_graph() -> None:
+    places = Node("places", "aten.nonzero.default", (Ref("x"),), shapes=((3, 1),), dtypes=(torch.int64,),
+                  function=torch.ops.aten.nonzero.default)  # fmt: skip
+    x = Node("x", "input", shapes=((3,),), dtypes=(torch.float32,))
+    with pytest.raises(
+        AuditError, match=r"aten.nonzero.default .* a size that the data decides.*torch.where"
+    ):
+        propagate(Graph([x, places], ("x",), ("places",), {}, 1, False, 0))

@@ -116,7 +116,7 @@ def bert() -> nn.Module:
         return torch.tanh(pooler(x[:, 0]))
 
     return Net(forward, table=nn.Embedding(11, 8), norm=nn.LayerNorm(8),
-               encoder=nn.TransformerEncoder(encoder_layer(), 2, enable_nested_tensor=False),
+               encoder=nn.TransformerEncoder(encoder_layer(), 1, enable_nested_tensor=False),
                pooler=nn.Linear(8, 8), position=torch.randn(5, 8))  # fmt: skip
 
 
@@ -218,8 +218,8 @@ NETS = {
     # four nodes, and the share of each of five edges
     "graph convolution": Ordinary(graph, (4, 3), 4 * (3 * 6 + 6 * 2) + 5 * (6 + 2), 0, analog=("parts.first",)),
     "BERT": Ordinary(
-        bert, (5,), 2 * (attention(5) + mlp(5) + 2 * layer_norm(5)) + layer_norm(5) + 8 * 8,
-        2 * transformer_functions(5) + 5 + 8, tokens=True,
+        bert, (5,), attention(5) + mlp(5) + 3 * layer_norm(5) + 8 * 8,
+        transformer_functions(5) + 5 + 8, tokens=True,
     ),
     "MLP-Mixer": Ordinary(
         mixer, (3, 8, 8), 3 * 16 * 8 * 4 + 2 * 8 * 4 * 6 + 2 * 8 * 6 + mlp(4) + 2 * layer_norm(4) + 8 * 5,
