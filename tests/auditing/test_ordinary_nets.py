@@ -248,3 +248,9 @@ def test_spikes_enter_a_recurrent_layer_by_additions() -> None:
     assert result.totals["additions"] == 5 * 3 * 4 * 3
     assert result.totals["multiplications"] == GRU - 5 * 3 * 4 * 3
     assert result.analog == ()
+
+
+def test_a_network_of_torch_s_own_layers_is_named_by_their_lines() -> None:
+    left = audit(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(1, 3)).exceptions
+    assert [(e.module, e.file.endswith("linear.py"), e.count) for e in left] == [("1", True, 8)]
+    assert left[0].line > 0

@@ -255,6 +255,7 @@ def _culprit(error: BaseException) -> str:
 
 
 _TORCH = str(Path(torch.__file__).parent)
+_LAYERS = str(Path(nn.__file__).parent / "modules") + os.sep
 _OURS = Path(spikedrive.__file__).parent
 # these run a model's code, or are a neuron, whose place is the line that calls it
 _PLUMBING = (__file__, str(_OURS / "state.py"), str(_OURS / "ops") + os.sep, str(_OURS / "neurons") + os.sep)
@@ -273,6 +274,8 @@ def _whole_traces() -> Iterator[None]:
     def below_forward(_: Any, frames: traceback.StackSummary) -> traceback.StackSummary:
         first = next((i for i, frame in enumerate(frames) if frame.name == "forward"), len(frames))
         below = [f for f in frames[first:] if not f.filename.startswith((_TORCH, "<"))]
+        # a model of nothing but torch's own layers has no other line
+        below = below or [f for f in frames[first:] if f.filename.startswith(_LAYERS)]
         return traceback.StackSummary.from_list([f for f in below if _is_model_file(f.filename)] or below)
 
     tracer._filter_traceback_frames = below_forward
