@@ -254,3 +254,12 @@ def test_a_network_of_torch_s_own_layers_is_named_by_their_lines() -> None:
     left = audit(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(1, 3)).exceptions
     assert [(e.module, e.file.endswith("linear.py"), e.count) for e in left] == [("1", True, 8)]
     assert left[0].line > 0
+
+
+def test_spikes_are_added_as_often_as_a_transposed_convolution_spreads_them() -> None:
+    net = nn.ConvTranspose2d(2, 3, 3, stride=2, padding=1, bias=False)
+    x = torch.randint(0, 2, (5, 2, 4, 4)).float()
+    spread = F.conv_transpose2d(x, torch.ones(2, 3, 3, 3), stride=2, padding=1)
+    result = audit(net, x[:1], data=x, inputs=(Binary(),))
+    assert result.verdict == "additive"
+    assert result.totals["additions"] == pytest.approx(float(spread.sum()) / 5)
