@@ -39,7 +39,7 @@ void for_tiles(int64_t steps, int64_t size, int threads, int64_t tile, const Wor
 // needed, and a plain store reads each line before it writes it. Streams need whole lines.
 template <class In>
 inline bool goes_past_caches(const In* p, int64_t steps, int64_t size) {
-  constexpr int64_t least = 8 << 20;
+  constexpr int64_t least = 1 << 20;
   return std::is_same<In, float>::value && steps * size * static_cast<int64_t>(sizeof(In)) >= least &&
          reinterpret_cast<uintptr_t>(p) % 64 == 0 && size % 16 == 0;
 }
