@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 from spikedrive.errors import ConfigError
 from spikedrive.ops import domains
@@ -104,8 +105,8 @@ def _unwatched(inputs: tuple[Any, ...]) -> bool:
         not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
         and torch._C._get_tracing_state() is None
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and not torch.autograd._profiler_enabled()
+        and peek_interpreter_stack() is None
+        and not torch.autograd._profiler_enabled()  # pyright: ignore[reportPrivateImportUsage]
     )
 
 
