@@ -6,6 +6,7 @@ one call to the next, keyed by module path; `Stream` holds the state of one live
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from abc import abstractmethod
@@ -49,6 +50,7 @@ class Stateful(nn.Module):
     refuses_streaming: str | None = None
     """Why this module needs the whole of its axis at once; None where it streams."""
     _cell: _Cell | None = None
+    _may_forget: bool = False
 
     @abstractmethod
     def rest(self, x: Tensor) -> State:
@@ -56,21 +58,24 @@ class Stateful(nn.Module):
 
     @abstractmethod
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """The output for `x` (T, B, ...) from `state`, and the state after the last step; pure."""
+        """The output for `x` (T, B, ...) from `state`, and the state after the last step; pure.
 
-    def emit(self, x: Tensor) -> Tensor:
-        """The output for `x` (T, B, ...) from rest, for a call that keeps no state.
-
-        The same as `scan` gives; a module overrides it where it saves work for a state that nobody reads.
+        With a further argument `keep_last` (True) it may leave the state empty where that is False.
         """
-        return self.scan(x, self.rest(x))[0]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "scan" in cls.__dict__:
+            cls._may_forget = "keep_last" in inspect.signature(cls.scan).parameters
 
     @final
     def forward(self, x: Tensor) -> Tensor:
         """The output from rest; inside `run`, from the carried state."""
         cell = self._cell
         if cell is None or not (torch.compiler.is_compiling() or cell.owner == _thread()):
-            return self.emit(x)
+            # nobody keeps the state: a scan that can leave it unwritten is told so
+            forgetful: dict[str, Any] = {"keep_last": False} if self._may_forget else {}
+            return self.scan(x, self.rest(x), **forgetful)[0]
         cell.calls += 1
         if cell.calls > 1:
             raise StateError(

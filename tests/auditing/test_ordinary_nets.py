@@ -263,3 +263,19 @@ def test_spikes_are_added_as_often_as_a_transposed_convolution_spreads_them() ->
     result = audit(net, x[:1], data=x, inputs=(Binary(),))
     assert result.verdict == "additive"
     assert result.totals["additions"] == pytest.approx(float(spread.sum()) / 5)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_constant_before_a_running_sum_is_not_forgotten(axis: int) -> None:
+    class Forks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 8, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.linear(x).relu()
+            return torch.cat([y, (y * 0.3).cumsum(axis)])
+
+    result = audit(Forks().eval(), torch.zeros(4, 2, 8), inputs=[Binary()], batch_axis=1)
+    assert result.verdict == "hybrid"
+    assert result.totals["multiplications"] == 4 * 8

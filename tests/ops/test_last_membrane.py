@@ -6,6 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikedrive.neurons import IF, LIF, PLIF
 from spikedrive.ops import lif_scan, surrogate
+from spikedrive.state import run
 
 NEURONS = [IF, LIF, PLIF]
 SIGMOID = surrogate.sigmoid()
@@ -70,3 +71,30 @@ def test_the_gradient_has_no_gradient(implementation, monkeypatch):
     (grad,) = torch.autograd.grad(LIF()(x).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="does not require grad"):
         torch.autograd.grad(grad.sum(), x)
+
+
+def test_a_scan_of_ones_own_is_the_one_that_runs():
+    class Doubled(LIF):
+        def scan(self, x, state):
+            return super().scan(2 * x, state)
+
+    x = torch.full((2, 1, 3), 1.25)
+    assert not LIF()(x).any() and Doubled()(x)[0].all()
+    assert torch.equal(Doubled()(x), run(Doubled(), x)[0])
+
+
+def test_a_lazily_negated_input_is_read_with_its_sign():
+    x = torch._neg_view(torch.randn(3, 2, 40))
+    assert x.is_neg()
+    assert torch.equal(LIF()(x), LIF()(x.resolve_neg()))
+
+
+def test_silence_stays_below_a_strict_threshold_of_zero_where_denormals_are_flushed():
+    torch.set_flush_denormal(True)
+    try:
+        spikes, _ = lif_scan(
+            torch.zeros(2, 1, 40), decay=0.5, threshold=0.0, surrogate=SIGMOID, strict=True, hard_reset=False
+        )
+    finally:
+        torch.set_flush_denormal(False)
+    assert not spikes.any()

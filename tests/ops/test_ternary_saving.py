@@ -158,3 +158,14 @@ def test_results_that_go_past_the_caches_are_the_same(isa, monkeypatch) -> None:
             values, gradients = run(x, **CASES[case])
             results.append([*values, *gradients])
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("implementation", ["reference", "auto"])
+def test_an_infinite_gradient_of_the_last_membrane_stays_infinite(implementation, monkeypatch) -> None:
+    monkeypatch.setenv("SPIKEDRIVE_IMPL", implementation)
+    x = torch.zeros(1, 1, 20, requires_grad=True)
+    _, last = ternary_scan(
+        x, decay=0.5, threshold=1.0, surrogate=surrogate.sigmoid(), hard_reset=False, decay_input=False
+    )
+    last.backward(torch.full_like(last, torch.inf))
+    assert x.grad is not None and x.grad.isposinf().all()

@@ -85,16 +85,9 @@ class LIF(Neuron):
         return
 
     def scan(
-        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
-    ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
-        """Spikes and the last membrane."""
-        return self._scan(x, state, keep_last=True)
-
-    def emit(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "T B *S"]:
-        """Spikes from rest, without writing the last membrane."""
-        return self._scan(x, None, keep_last=False)[0]
-
-    def _scan(self, x: Tensor, state: Tensor | None, *, keep_last: bool) -> tuple[Tensor, Tensor]:
+        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None, keep_last: bool = True
+    ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "..."]]:
+        """Spikes and the last membrane, which is empty without `keep_last`."""
         return lif_scan(
             x, state, decay=self.decay, threshold=self.threshold, surrogate=self.surrogate,
             decay_input=self.decay_input, hard_reset=self.reset == "hard", reset_value=self.reset_value,
@@ -148,16 +141,9 @@ class IF(Neuron):
         return
 
     def scan(
-        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
-    ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
-        """Spikes and the last membrane."""
-        return self._scan(x, state, keep_last=True)
-
-    def emit(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "T B *S"]:
-        """Spikes from rest, without writing the last membrane."""
-        return self._scan(x, None, keep_last=False)[0]
-
-    def _scan(self, x: Tensor, state: Tensor | None, *, keep_last: bool) -> tuple[Tensor, Tensor]:
+        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None, keep_last: bool = True
+    ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "..."]]:
+        """Spikes and the last membrane, which is empty without `keep_last`."""
         return lif_scan(
             x, state, decay=1.0, threshold=self.threshold, surrogate=self.surrogate, decay_input=False,
             hard_reset=self.reset == "hard", reset_value=self.reset_value, strict=self.strict,
@@ -214,16 +200,9 @@ class PLIF(Neuron):
         return
 
     def scan(
-        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None
-    ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "B *S"]]:
-        """Spikes and the last membrane."""
-        return self._scan(x, state, keep_last=True)
-
-    def emit(self, x: Float[Tensor, "T B *S"]) -> Float[Tensor, "T B *S"]:
-        """Spikes from rest, without writing the last membrane."""
-        return self._scan(x, None, keep_last=False)[0]
-
-    def _scan(self, x: Tensor, state: Tensor | None, *, keep_last: bool) -> tuple[Tensor, Tensor]:
+        self, x: Float[Tensor, "T B *S"], state: Float[Tensor, "B *S"] | None, keep_last: bool = True
+    ) -> tuple[Float[Tensor, "T B *S"], Float[Tensor, "..."]]:
+        """Spikes and the last membrane, which is empty without `keep_last`."""
         return lif_scan(
             x, state, decay=1 - self.w.sigmoid(), threshold=self.threshold, surrogate=self.surrogate,
             decay_input=self.decay_input, hard_reset=self.reset == "hard", reset_value=self.reset_value,

@@ -37,6 +37,11 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
         raise unknown_name("implementation", forced, NAMES)
     if forced == "reference":
         return "reference"
+    if forced == "compiled" and x.device.type not in ("cpu", "meta"):
+        raise ConfigError(
+            f"SPIKEDRIVE_IMPL got 'compiled' for a tensor on {x.device}; the compiled loop runs on the CPU. "
+            "Unset SPIKEDRIVE_IMPL, or move the tensor."
+        )
     if triton_covers and x.dtype in TRITON_TYPES and (forced == "triton" or x.is_cuda):
         return _triton(x)
     if x.device.type == "cpu" and (forced == "compiled" or native.train is None):

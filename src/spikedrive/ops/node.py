@@ -96,10 +96,10 @@ def define_pullback(name: str, schema: str, *, forward: Callable[..., Any], fake
 def _unwatched(inputs: tuple[Any, ...]) -> bool:
     """Whether the dispatcher would do nothing but call the operation: the call can then go without it.
 
-    A tracer, a fake or wrapped tensor, a transform and a profiler must see the operation itself.
+    A tracer, a fake, wrapped or lazily negated tensor, a transform and a profiler must see the operation itself.
     """
     for x in inputs:
-        if isinstance(x, Tensor) and type(x) not in (Tensor, torch.nn.Parameter):
+        if isinstance(x, Tensor) and (type(x) not in (Tensor, torch.nn.Parameter) or x.is_neg()):
             return False
     return (
         not torch._C._len_torch_dispatch_stack()

@@ -16,9 +16,9 @@ _BELOW_ZERO = {torch.float32: -(2.0**-149), torch.float64: -5e-324}
 
 
 def applies(x: Tensor, v: Tensor | None, repeats: int) -> bool:
-    """Whether this form covers the case; SPIKEDRIVE_IMPL=reference says never."""
+    """Whether this form covers the case; a forced reference or compiled one says never."""
     covered = v is None and repeats == 1 and x.dtype in _ABOVE
-    return covered and os.environ.get("SPIKEDRIVE_IMPL") != "reference"
+    return covered and os.environ.get("SPIKEDRIVE_IMPL") not in ("reference", "compiled")
 
 
 def forward(x: Tensor, levels: int, threshold: float, half_even: bool, scale: float) -> Tensor:

@@ -30,6 +30,12 @@ inline R least_that_fires(double threshold, bool strict) {
   return strict ? std::nextafter(inclusive, std::numeric_limits<R>::infinity()) : inclusive;
 }
 
+// Whether there is one: just above 0 it would be a number that some processors are told to take for 0.
+template <class R>
+inline bool has_least(double threshold, bool strict) {
+  return !strict || std::fabs(threshold) >= std::numeric_limits<R>::min();
+}
+
 // One step of one tile in the usual case, neither a delayed reset nor a synapse, without a question in its loop.
 // `keep(i, h, u, fired)` stores what the backward pass reads, u = h - threshold.
 template <bool streams, class In, class V, class Keep>
@@ -157,7 +163,7 @@ void leaky_forward_as(const LeakyForward& p) {
   using Real = typename V::Real;
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
-  const bool plain = !p.delayed && !p.synapse, streams = goes_past_caches(spikes, p.steps, p.size);
+  const bool plain = !p.delayed && !p.synapse && has_least<Real>(p.threshold, p.strict), streams = goes_past_caches(spikes, p.steps, p.size);
   for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size], c[tile_size], u[save == Save::half ? tile_size : 1];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);

@@ -57,8 +57,6 @@ void with_window(Surrogate kind, double alpha, const Use& use) {
   }
 }
 
-inline bool has_two_levels(Surrogate kind) { return kind <= Surrogate::straight_through; }
-
 // e^x for x <= 0 to the last two bits; below e^-87 it stays at e^-87
 template <class V>
 typename V::Float exp_of_negative(typename V::Float x) {

@@ -154,8 +154,8 @@ void pull_ternary_back(const TernaryBackward& p, int64_t t, int64_t first, int64
   in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
     using W = decltype(lanes);
     const auto decay = W::set(p.decay), gain = W::set(p.gain), rest = W::set(p.reset_value);
-    const auto threshold = W::set(p.threshold), attached = W::set(p.detached || p.hard ? 0 : p.threshold);
-    const auto hard = W::all(p.hard);
+    const auto threshold = W::set(p.threshold);
+    const auto hard = W::all(p.hard), attached = W::all(!p.detached && !p.hard);
     const TwoSlopes<W> two(p, p.window);
     for (int64_t i = from; i < to; i += W::width) {
       typename W::Float slope;
@@ -173,7 +173,8 @@ void pull_ternary_back(const TernaryBackward& p, int64_t t, int64_t first, int64
       }
       const auto after = W::load(carry + i);
       const auto kept = W::keep(W::no(W::both(fired, hard)), after);
-      auto grad = W::add(kept, W::mul(W::sub(W::load(grad_spikes + i), W::mul(after, attached)), slope));
+      const auto lost = W::keep(attached, W::mul(after, threshold));
+      auto grad = W::add(kept, W::mul(W::sub(W::load(grad_spikes + i), lost), slope));
       if constexpr (save == Save::full)
         if (p.hard && !p.detached)
           grad = W::add(grad, W::mul(W::mul(after, W::sub(rest, W::load(full + i))), W::load(sizes + i)));

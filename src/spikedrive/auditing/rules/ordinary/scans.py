@@ -30,7 +30,8 @@ def running_sum(step: Step) -> Value:
     low, high = (spread.extreme(b, axes, True, highest=top) for b, top in ((x.low, False), (x.high, True)))
     low, high = torch.minimum(low, low * length), torch.maximum(high, high * length)
     if x.base != "integer" or x.integers is None:
-        return of_real(step.shape, low, high, weighted=x.weighted)
+        total = of_real(step.shape, low, high, weighted=x.weighted)
+        return replace(total, gain=x.gain, deferred=x.deferred)
     n = x.integers
     integers = Domain(min(n.low, n.low * length), max(n.high, n.high * length))
     step.tally.low, step.tally.high = float(integers.low), float(integers.high)
