@@ -57,7 +57,7 @@ def saving(o: Options, dtype: torch.dtype) -> int:
         return FULL
     if o.window > 0 or (o.surrogate in TWO_VALUES and not _windows_meet(o)):
         return BITS
-    # a slope that float16 would round coarsely, or that has a sign of its own; an alpha of 0 gives one that float16 holds
+    # a slope that float16 would round coarsely, or that has a sign of its own; of an alpha of 0 it is none of these
     coarse = o.alpha != 0 and not 2**-10 <= o.alpha <= 2**10
     return FULL if o.surrogate == "fourier" or coarse else HALF
 
