@@ -1,9 +1,9 @@
 """The plain PyTorch scans under `torch.compile`: for a CPU with a C++ compiler, but without the compiled module.
 
 Inductor unrolls the loop over the steps and fuses it, so that memory is passed over once or twice. Products and sums
-are not contracted, so that spikes and membranes are the reference's to the bit, gradients to 1e-6. A scan is made once
-for its options, number of steps and type, whatever the size of a step. What cannot be made runs as the reference, and
-that is said once.
+are not contracted, so that spikes and membranes are the reference's to the bit, gradients to 1e-6, that of a learned
+decay, a sum over the layer, to 1e-4. A scan is made once for its options, number of steps and type, whatever the size
+of a step. What cannot be made runs as the reference, and that is said once.
 """
 
 from __future__ import annotations
