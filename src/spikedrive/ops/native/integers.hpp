@@ -40,7 +40,6 @@ void integers_forward_of(const IntegersForward& p) {
   const auto* x = static_cast<const In*>(p.x);
   auto* y = static_cast<In*>(p.y);
   auto* gates = static_cast<uint8_t*>(p.gates);
-  const bool streams = goes_past_caches(y, p.steps, p.size);
   for_tiles(p.steps * p.repeats, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size];
     const In* start = p.v ? static_cast<const In*>(p.v) + first : nullptr;
@@ -59,7 +58,7 @@ void integers_forward_of(const IntegersForward& p) {
           if (!p.carry && p.repeats == 1) {
             const auto u = levels.ratio(input);
             if (gate) W::store_bits(gate, i, levels.gate(u));
-            put<W>(streams, y + at + i, W::mul(levels.fire(u), unit));
+            put<W>(y + at + i, W::mul(levels.fire(u), unit));
             continue;
           }
           auto membrane = p.carry ? W::load(v + i) : W::set(0);
@@ -74,13 +73,12 @@ void integers_forward_of(const IntegersForward& p) {
             total = W::add(total, s);
           }
           if (p.carry) W::store(v + i, membrane);
-          put<W>(streams, y + at + i, W::mul(total, unit));
+          put<W>(y + at + i, W::mul(total, unit));
         }
       });
     }
     if (p.last)
       for (int64_t i = 0; i < count; ++i) ScalarLanes<Real>::store(static_cast<In*>(p.last) + first + i, v[i]);
-    drain<V>(streams);
   });
 }
 
@@ -90,7 +88,6 @@ void integers_backward_of(const IntegersBackward& p) {
   const int64_t row = (p.size + 7) / 8;
   const auto* grad_y = static_cast<const In*>(p.grad_y);
   auto* grad_x = static_cast<In*>(p.grad_x);
-  const bool streams = goes_past_caches(grad_x, p.steps, p.size);
   for_tiles(p.steps * p.repeats, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real carry[tile_size];
     const In* last = p.grad_last ? static_cast<const In*>(p.grad_last) + first : nullptr;
@@ -104,7 +101,7 @@ void integers_backward_of(const IntegersBackward& p) {
         for (int64_t i = from; i < to; i += W::width) {
           const auto grad_s = W::mul(W::load(grad_y + at + i), unit);
           if (!p.carry && p.repeats == 1) {
-            put<W>(streams, grad_x + at + i, W::keep(W::load_bits(gate, i), grad_s));
+            put<W>(grad_x + at + i, W::keep(W::load_bits(gate, i), grad_s));
             continue;
           }
           auto after = p.carry ? W::load(carry + i) : W::set(0);
@@ -117,13 +114,12 @@ void integers_backward_of(const IntegersBackward& p) {
             after = W::mul(grad, decay);
           }
           if (p.carry) W::store(carry + i, after);
-          put<W>(streams, grad_x + at + i, total);
+          put<W>(grad_x + at + i, total);
         }
       });
     }
     if (p.grad_v)
       for (int64_t i = 0; i < count; ++i) ScalarLanes<Real>::store(static_cast<In*>(p.grad_v) + first + i, carry[i]);
-    drain<V>(streams);
   });
 }
 

@@ -38,7 +38,7 @@ inline bool has_least(double threshold, bool strict) {
 
 // One step of one tile in the usual case, neither a delayed reset nor a synapse, without a question in its loop.
 // `keep(i, h, u, fired)` stores what the backward pass reads, u = h - threshold.
-template <bool streams, class In, class V, class Keep>
+template <class In, class V, class Keep>
 inline __attribute__((always_inline)) void usual_step(V, const Leaky& p, int64_t from, int64_t to,
                                                       const In* __restrict x, typename V::Real* __restrict v,
                                                       In* __restrict spikes, int64_t ahead, const Keep& keep) {
@@ -51,7 +51,7 @@ inline __attribute__((always_inline)) void usual_step(V, const Leaky& p, int64_t
     const auto h = V::add(V::add(V::mul(decay, V::load(v + i)), offset), V::mul(gain, V::load(x + i)));
     const auto fired = V::ge(h, least);
     const auto u = V::sub(h, threshold);
-    put<V>(streams, spikes + i, V::keep(fired, one));
+    put<V>(spikes + i, V::keep(fired, one));
     V::store(v + i, V::select(fired, V::select(hard, rest, u), h));
     keep(i, h, u, fired);
   }
@@ -62,7 +62,7 @@ inline __attribute__((always_inline)) void usual_step(V, const Leaky& p, int64_t
 template <class In, Save save, class V>
 inline __attribute__((always_inline)) void charge_fire_reset(
     V, const Leaky& p, int64_t from, int64_t to, const In* x, typename V::Real* v, typename V::Real* c, In* spikes,
-    void* saved, uint8_t* window, bool streams) {
+    void* saved, uint8_t* window) {
   using Real = typename V::Real;
   const auto decay = V::set(p.decay), offset = V::set(p.offset), gain = V::set(p.gain);
   const auto threshold = V::set(p.threshold), rest = V::set(p.reset_value), one = V::set(1);
@@ -87,7 +87,7 @@ inline __attribute__((always_inline)) void charge_fire_reset(
     auto h = V::add(V::add(V::mul(decay, before), offset), input);
     if (delayed) h = V::sub(h, owed);
     const auto fired = fires<V>(h, p.threshold, strict);
-    put<V>(streams, spikes + i, V::keep(fired, one));
+    put<V>(spikes + i, V::keep(fired, one));
     if (delayed) V::store(v + i, h);
     else if (hard) V::store(v + i, V::select(fired, rest, h));
     else V::store(v + i, V::sub(h, V::keep(fired, threshold)));
@@ -102,13 +102,13 @@ inline __attribute__((always_inline)) void charge_fire_reset(
 
 // The slopes of a row of u, as float16 under the sign bit of u.
 template <class V>
-void save_slopes(const Leaky& p, const typename V::Real* u, F16* saved, int64_t count, bool streams) {
+void save_slopes(const Leaky& p, const typename V::Real* u, F16* saved, int64_t count) {
   in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
     using W = decltype(lanes);
     with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
       for (int64_t i = from; i < to; i += W::width) {
         const auto at = W::load(u + i);
-        put<W>(streams, saved + i, W::with_sign(slope(at), W::positive(at)));
+        put<W>(saved + i, W::with_sign(slope(at), W::positive(at)));
       }
     });
   });
@@ -127,7 +127,7 @@ void write_to(In* to, const R* tile, int64_t count) {
 }
 
 // A usual step with what `save` asks for; `saved` and `window` begin at the tile.
-template <class V, bool streams, Save save, class In>
+template <class V, Save save, class In>
 void save_usual_step(const Leaky& p, int64_t count, const In* x, typename V::Real* v, In* spikes, void* saved,
                      uint8_t* window, int64_t ahead) {
   in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
@@ -135,14 +135,14 @@ void save_usual_step(const Leaky& p, int64_t count, const In* x, typename V::Rea
     using Float = typename W::Float;
     using Mask = typename W::Mask;
     if constexpr (save == Save::none) {
-      usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [](int64_t, Float, Float, Mask) {});
+      usual_step(lanes, p, from, to, x, v, spikes, ahead, [](int64_t, Float, Float, Mask) {});
     } else if constexpr (save == Save::full) {
       auto* kept = static_cast<typename V::Real*>(saved);
-      usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float h, Float, Mask) { W::store(kept + i, h); });
+      usual_step(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float h, Float, Mask) { put<W>(kept + i, h); });
     } else if constexpr (save == Save::bits) {
       auto* kept = static_cast<uint8_t*>(saved);
       with_window<W>(p.surrogate, p.alpha, [&](const auto& holds) {
-        usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float, Float u, Mask fired) {
+        usual_step(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float, Float u, Mask fired) {
           W::store_bits(kept, i, fired);
           W::store_bits(window, i, holds(u));
         });
@@ -150,8 +150,8 @@ void save_usual_step(const Leaky& p, int64_t count, const In* x, typename V::Rea
     } else {
       auto* kept = static_cast<F16*>(saved);
       with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
-        usual_step<streams>(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float, Float u, Mask fired) {
-          W::store(kept + i, W::with_sign(slope(u), fired));
+        usual_step(lanes, p, from, to, x, v, spikes, ahead, [&](int64_t i, Float, Float u, Mask fired) {
+          put<W>(kept + i, W::with_sign(slope(u), fired));
         });
       });
     }
@@ -163,7 +163,7 @@ void leaky_forward_as(const LeakyForward& p) {
   using Real = typename V::Real;
   const auto* x = static_cast<const In*>(p.x);
   auto* spikes = static_cast<In*>(p.spikes);
-  const bool plain = !p.delayed && !p.synapse && has_least<Real>(p.threshold, p.strict), streams = goes_past_caches(spikes, p.steps, p.size);
+  const bool plain = !p.delayed && !p.synapse && has_least<Real>(p.threshold, p.strict);
   for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) Real v[tile_size], c[tile_size], u[save == Save::half ? tile_size : 1];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
@@ -180,19 +180,17 @@ void leaky_forward_as(const LeakyForward& p) {
       if constexpr (save == Save::full) saved = static_cast<Real*>(p.saved) + at;
       const int64_t ahead = t + 1 < p.steps ? p.size : first + tile_size < p.size ? tile_size - t * p.size : 0;
       if (plain) {
-        if (streams) save_usual_step<V, true, save>(p, count, x + at, v, spikes + at, saved, window, ahead);
-        else save_usual_step<V, false, save>(p, count, x + at, v, spikes + at, saved, window, ahead);
+        save_usual_step<V, save>(p, count, x + at, v, spikes + at, saved, window, ahead);
         continue;
       }
       void* whole = save == Save::half ? u : saved;
       in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
-        charge_fire_reset<In, save>(lanes, p, from, to, x + at, v, c, spikes + at, whole, window, streams);
+        charge_fire_reset<In, save>(lanes, p, from, to, x + at, v, c, spikes + at, whole, window);
       });
-      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(saved), count, streams);
+      if constexpr (save == Save::half) save_slopes<V>(p, u, static_cast<F16*>(saved), count);
     }
     write_to(p.last_v ? static_cast<In*>(p.last_v) + first : nullptr, v, count);
     write_to(p.last_c ? static_cast<In*>(p.last_c) + first : nullptr, c, count);
-    drain<V>(streams);
   });
 }
 
@@ -240,7 +238,7 @@ void read_membrane(const LeakyBackward& p, int64_t count, const Step<typename V:
 // One step backward: carry holds the gradient of v after the step, then of v before it.
 // `plain` promises a detached reset that is not delayed, no synapse, no learned decay and a grad_spikes: the usual
 // case, which then has no question left in its loop.
-template <Save save, bool plain, bool streams, class V, class In>
+template <Save save, bool plain, class V, class In>
 inline __attribute__((always_inline)) void pull_back(
     V, const LeakyBackward& p, int64_t from, int64_t to, const Step<typename V::Real>& step, const In* grad_spikes,
     typename V::Real* carry, typename V::Real* carry_c, typename V::Real* grad_h, In* grad_x, bool last,
@@ -283,7 +281,7 @@ inline __attribute__((always_inline)) void pull_back(
       V::store(carry_c + i, V::mul(total, synapse_decay));
       V::store(grad_x + i, total);
     } else {
-      put<V>(streams, grad_x + i, V::mul(grad, gain));
+      put<V>(grad_x + i, V::mul(grad, gain));
     }
   }
 }
@@ -323,7 +321,7 @@ void replay(const LeakyBackward& p, int64_t first, int64_t count, int64_t tile, 
     const In* x = static_cast<const In*>(p.x) + t * p.size + first;
     in_lanes<V>(count, [&](auto lanes, int64_t from, int64_t to) {
       charge_fire_reset<In, Save::full>(lanes, p, from, to, x, v, static_cast<Real*>(nullptr), spikes, h + t * tile,
-                                        nullptr, false);
+                                        nullptr);
     });
   }
 }
@@ -335,7 +333,6 @@ void leaky_backward_as(LeakyBackward& p) {
   int64_t tile = tile_size;
   const bool replays = p.saved == nullptr;
   const bool plain = p.detached && !p.delayed && !p.synapse && !p.learned && p.grad_spikes;
-  const bool streams = goes_past_caches(static_cast<const In*>(p.grad_x), p.steps, p.size);
   while (replays && tile > 64 && tile * p.steps > 65536) tile /= 2;
   const int64_t tiles = (p.size + tile - 1) / tile;
   Buffer<double> sums(p.learned ? tiles + 1 : 1);
@@ -366,12 +363,11 @@ void leaky_backward_as(LeakyBackward& p) {
         auto* grad_x = static_cast<In*>(p.grad_x) + at;
         const bool last = t == p.steps - 1;
         const int64_t ahead = t > 0 ? -p.size : first + tile < p.size ? (p.steps - 1) * p.size + tile : 0;
-        const auto pull = [&](auto usual, auto past) {
-          pull_back<save, usual.value, past.value>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, ahead);
+        const auto pull = [&](auto usual) {
+          pull_back<save, usual.value>(lanes, p, from, to, step, grad_spikes, carry, carry_c, grad_h, grad_x, last, ahead);
         };
-        if (plain && streams) pull(std::true_type{}, std::true_type{});
-        else if (plain) pull(std::true_type{}, std::false_type{});
-        else pull(std::false_type{}, std::false_type{});
+        if (plain) pull(std::true_type{});
+        else pull(std::false_type{});
       });
       if (p.learned) {
         const Real* before = t > 0 ? membranes.data + (t - 1) * tile : nullptr;
@@ -387,7 +383,6 @@ void leaky_backward_as(LeakyBackward& p) {
           carry[i] = 0;
     write_to(p.grad_v ? static_cast<In*>(p.grad_v) + first : nullptr, carry, count);
     write_to(p.grad_c ? static_cast<In*>(p.grad_c) + first : nullptr, carry_c, count);
-    drain<V>(streams);
   });
   // in the order of the tiles, whatever thread had which
   p.grad_decay = 0;

@@ -33,7 +33,7 @@ struct TwoSlopes {
 };
 
 // One step of one tile; `keep(i, h, size, fired)` stores what the backward pass reads, size = |h|.
-template <bool streams, class In, class V, class Keep>
+template <class In, class V, class Keep>
 inline __attribute__((always_inline)) void ternary_step(V, const TernaryForward& p, int64_t from, int64_t to,
                                                         const In* __restrict x, typename V::Real* __restrict v,
                                                         In* __restrict spikes, const Keep& keep) {
@@ -44,7 +44,7 @@ inline __attribute__((always_inline)) void ternary_step(V, const TernaryForward&
     const auto h = V::add(V::add(V::mul(decay, V::load(v + i)), offset), V::mul(gain, V::load(x + i)));
     const auto size = V::abs(h);
     const auto fired = V::ge(size, threshold), above = V::positive(h);
-    put<V>(streams, spikes + i, V::keep(fired, V::with_sign(one, above)));
+    put<V>(spikes + i, V::keep(fired, V::with_sign(one, above)));
     const auto reset = V::select(hard, rest, V::sub(h, V::with_sign(threshold, above)));
     V::store(v + i, V::select(fired, reset, h));
     keep(i, h, size, fired);
@@ -52,7 +52,7 @@ inline __attribute__((always_inline)) void ternary_step(V, const TernaryForward&
 }
 
 // A step with what `save` asks for; `at` is where the tile begins in it.
-template <bool streams, Save save, class V, class In>
+template <Save save, class V, class In>
 void save_ternary_step(const TernaryForward& p, int64_t t, int64_t first, int64_t count, typename V::Real* v) {
   const int64_t at = t * p.size + first;
   const auto* x = static_cast<const In*>(p.x) + at;
@@ -61,12 +61,12 @@ void save_ternary_step(const TernaryForward& p, int64_t t, int64_t first, int64_
     using W = decltype(lanes);
     using Float = typename W::Float;
     using Mask = typename W::Mask;
-    const auto step = [&](const auto& keep) { ternary_step<streams>(lanes, p, from, to, x, v, spikes, keep); };
+    const auto step = [&](const auto& keep) { ternary_step(lanes, p, from, to, x, v, spikes, keep); };
     if constexpr (save == Save::none) {
       step([](int64_t, Float, Float, Mask) {});
     } else if constexpr (save == Save::full) {
       auto* saved = static_cast<typename V::Real*>(p.saved) + at;
-      step([&](int64_t i, Float h, Float, Mask) { put<W>(streams, saved + i, h); });
+      step([&](int64_t i, Float h, Float, Mask) { put<W>(saved + i, h); });
     } else if constexpr (save == Save::bits) {
       auto* bits = static_cast<uint8_t*>(p.saved) + first / 8;
       const TwoSlopes<W> slope(p, p.window);
@@ -80,7 +80,7 @@ void save_ternary_step(const TernaryForward& p, int64_t t, int64_t first, int64_
       with_slope<W>(p.surrogate, p.alpha, [&](const auto& slope) {
         step([&](int64_t i, Float, Float size, Mask fired) {
           const auto near = slope(W::sub(size, threshold)), far = slope(W::sub(W::sub(none, size), threshold));
-          put<W>(streams, saved + i, W::with_sign(W::add(near, far), fired));
+          put<W>(saved + i, W::with_sign(W::add(near, far), fired));
         });
       });
     }
@@ -89,16 +89,13 @@ void save_ternary_step(const TernaryForward& p, int64_t t, int64_t first, int64_
 
 template <Save save, class V, class In>
 void ternary_forward_as(const TernaryForward& p) {
-  const bool streams = goes_past_caches(static_cast<const In*>(p.spikes), p.steps, p.size);
   for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     alignas(64) typename V::Real v[tile_size];
     fill_from(v, p.v ? static_cast<const In*>(p.v) + first : nullptr, p.reset_value, count);
     for (int64_t t = 0; t < p.steps; ++t) {
-      if (streams) save_ternary_step<true, save, V, In>(p, t, first, count, v);
-      else save_ternary_step<false, save, V, In>(p, t, first, count, v);
+      save_ternary_step<save, V, In>(p, t, first, count, v);
     }
     write_to(p.last ? static_cast<In*>(p.last) + first : nullptr, v, count);
-    drain<V>(streams);
   });
 }
 
@@ -141,7 +138,7 @@ void read_ternary(const TernaryBackward& p, int64_t count, const typename V::Rea
 
 // One step of one tile: carry holds the gradient of v after the step, then of v before it. slopes and sizes are what
 // `read_ternary` found, for Save::full alone.
-template <bool streams, Save save, class V, class In>
+template <Save save, class V, class In>
 void pull_ternary_back(const TernaryBackward& p, int64_t t, int64_t first, int64_t count,
                        typename V::Real* __restrict carry, const typename V::Real* slopes,
                        const typename V::Real* sizes) {
@@ -179,7 +176,7 @@ void pull_ternary_back(const TernaryBackward& p, int64_t t, int64_t first, int64
         if (p.hard && !p.detached)
           grad = W::add(grad, W::mul(W::mul(after, W::sub(rest, W::load(full + i))), W::load(sizes + i)));
       W::store(carry + i, W::mul(grad, decay));
-      put<W>(streams, grad_x + i, W::mul(grad, gain));
+      put<W>(grad_x + i, W::mul(grad, gain));
     }
   });
 }
@@ -187,7 +184,6 @@ void pull_ternary_back(const TernaryBackward& p, int64_t t, int64_t first, int64
 template <Save save, class V, class In>
 void ternary_backward_as(const TernaryBackward& p) {
   using Real = typename V::Real;
-  const bool streams = goes_past_caches(static_cast<const In*>(p.grad_x), p.steps, p.size);
   for_tiles(p.steps, p.size, p.threads, tile_size, [&](int64_t, int64_t first, int64_t count) {
     constexpr int64_t read = save == Save::full ? tile_size : 1;
     alignas(64) Real carry[tile_size], slopes[read], sizes[read];
@@ -195,11 +191,9 @@ void ternary_backward_as(const TernaryBackward& p) {
     for (int64_t t = p.steps - 1; t >= 0; --t) {
       if constexpr (save == Save::full)
         read_ternary<V>(p, count, static_cast<const Real*>(p.saved) + t * p.size + first, slopes, sizes);
-      if (streams) pull_ternary_back<true, save, V, In>(p, t, first, count, carry, slopes, sizes);
-      else pull_ternary_back<false, save, V, In>(p, t, first, count, carry, slopes, sizes);
+      pull_ternary_back<save, V, In>(p, t, first, count, carry, slopes, sizes);
     }
     write_to(p.grad_v ? static_cast<In*>(p.grad_v) + first : nullptr, carry, count);
-    drain<V>(streams);
   });
 }
 

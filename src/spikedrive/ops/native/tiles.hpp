@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <type_traits>
 
 #include "kernels.hpp"
 
@@ -35,21 +34,12 @@ void for_tiles(int64_t steps, int64_t size, int threads, int64_t tile, const Wor
   for (int64_t k = 0; k < tiles; ++k) one(k);
 }
 
-// Whether rows of `size` elements at `p` are stored past the caches: large results would only push out what is still
-// needed, and a plain store reads each line before it writes it. Streams need whole lines.
-template <class In>
-inline bool goes_past_caches(const In* p, int64_t steps, int64_t size) {
-  constexpr int64_t least = 1 << 20;
-  return std::is_same<In, float>::value && steps * size * static_cast<int64_t>(sizeof(In)) >= least &&
-         reinterpret_cast<uintptr_t>(p) % 64 == 0 && size % 16 == 0;
-}
-
-// One store, past the caches where `streams` says so.
+// One store. A plain store reads its line before it writes it: the line is asked for, to be written, while those before
+// it are worked on. Storing past the caches reads nothing, yet is slower, and what comes next finds the caches empty.
 template <class V, class In>
-inline __attribute__((always_inline)) void put(bool streams, In* p, typename V::Float x) {
-  if constexpr ((std::is_same<In, float>::value || std::is_same<In, F16>::value) && V::width > 1) {
-    if (streams) return V::stream(p, x);
-  }
+inline __attribute__((always_inline)) void put(In* p, typename V::Float x) {
+  constexpr int64_t ahead = 512 / sizeof(In);
+  if constexpr (V::width > 1) __builtin_prefetch(p + ahead, 1);
   V::store(p, x);
 }
 
@@ -57,13 +47,6 @@ inline __attribute__((always_inline)) void put(bool streams, In* p, typename V::
 template <class V, class In>
 inline __attribute__((always_inline)) void fetch(const In* p) {
   if constexpr (V::width > 1) __builtin_prefetch(p);
-}
-
-template <class V>
-inline void drain(bool streams) {
-  if constexpr (V::width > 1) {
-    if (streams) V::drain();
-  }
 }
 
 // Calls `row(lanes, from, to)` for the whole vectors of a row of `count`, then for what is left, one at a time.

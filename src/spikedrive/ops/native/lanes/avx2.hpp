@@ -17,11 +17,6 @@ struct Avx2Lanes {
   static Float set(double x) { return _mm256_set1_ps(static_cast<float>(x)); }
   static Float load(const float* p) { return _mm256_loadu_ps(p); }
   static void store(float* p, Float x) { _mm256_storeu_ps(p, x); }
-  static void stream(float* p, Float x) { _mm256_stream_ps(p, x); }
-  static void stream(F16* p, Float x) {
-    _mm_stream_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-  }
-  static void drain() { _mm_sfence(); }
   static Float load(const Bf16* p) {
     const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));

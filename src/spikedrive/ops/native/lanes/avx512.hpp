@@ -16,11 +16,6 @@ struct Avx512Lanes {
   static Float set(double x) { return _mm512_set1_ps(static_cast<float>(x)); }
   static Float load(const float* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, Float x) { _mm512_storeu_ps(p, x); }
-  static void stream(float* p, Float x) { _mm512_stream_ps(p, x); }
-  static void stream(F16* p, Float x) {
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-  }
-  static void drain() { _mm_sfence(); }
   static Float load(const Bf16* p) {
     const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));

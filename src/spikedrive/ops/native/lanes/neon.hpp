@@ -24,10 +24,6 @@ struct NeonLanes {
     vst1q_f32(p, x.low);
     vst1q_f32(p + 4, x.high);
   }
-  // no intrinsic stores past the caches
-  static void stream(float* p, Float x) { store(p, x); }
-  static void stream(F16* p, Float x) { store(p, x); }
-  static void drain() {}
   static Float load(const Bf16* p) {
     const uint16x8_t halves = vld1q_u16(&p->bits);
     return {vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(halves), 16)),
