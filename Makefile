@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help install demo test test-all check lint types layers sizes triton cross doctest docs wheel bench clean
+.PHONY: help install peers demo test test-all check lint types layers sizes triton cross doctest docs wheel bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +26,8 @@ help:
 	  'make cross     compile the kernels for 64-bit ARM and compare them, bit for bit, in an emulator' \
 	  'make docs      the documentation in site/' \
 	  'make wheel     build the wheel and try it in an environment of its own' \
-	  'make bench     measure, and write benchmarks/results/*.csv'
+	  'make peers     install the libraries of others, which the tests of models from them need (else skipped)' \
+  'make bench     measure, and write benchmarks/results/*.csv'
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -57,6 +58,10 @@ install: $(VENV)/.dev
 # an interrupted demo goes on where it stopped; a finished one is run anew
 demo: $(VENV)/.core
 	$(BIN)/spikedrive demo $(if $(wildcard runs/demo/demo.json),--fresh)
+
+# SpikingJelly, snnTorch, Norse, Sinabs and what they import, without dependencies, in an environment of their own
+peers: $(VENV)/.core
+	$(BIN)/python benchmarks/peers.py
 
 test: $(VENV)/.test
 	$(PYTEST)

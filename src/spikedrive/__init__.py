@@ -35,6 +35,9 @@ _PACKAGES = {
     "reports", "state", "tasks", "training",
 }  # fmt: skip
 
+PLUGINS = ("spikedrive.interop.libraries",)
+"""What registers itself with a lower layer when it is imported, for those that look things up there."""
+
 if TYPE_CHECKING:
     from spikedrive.auditing import Audit, audit
     from spikedrive.blocks import fuse

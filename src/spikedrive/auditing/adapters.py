@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 from torch import nn
 
+import spikedrive
 from spikedrive.registry import Registry
 
 Adapter = Callable[[nn.Module], nn.Module | None]
@@ -21,6 +23,8 @@ def register_adapter(name: str, adapter: Adapter) -> Adapter:
 
 def adapted(model: nn.Module) -> nn.Module:
     """The model, or what the first adapter that knows it gives."""
+    for module in spikedrive.PLUGINS:
+        importlib.import_module(module)
     for name in ADAPTERS:
         other = ADAPTERS[name](model)
         if other is not None:

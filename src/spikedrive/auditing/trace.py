@@ -25,6 +25,7 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature
 from torch.fx.proxy import TracerBase
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.functions import FloorDiv, Mod
 
 import spikedrive
 from spikedrive.errors import AuditError, ShapeError
@@ -178,8 +179,8 @@ def trace(
     with torch.no_grad():
         program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=asked), decompose)
     dynamic = asked and _takes_any_batch(program, axis)
-    if asked and not dynamic and examples[0].shape[axis] == 1:
-        # the second sample was ours; a model of one fixed batch size gets the size that it was given
+    if asked and not dynamic:
+        # a second sample may have been ours; a model of one fixed batch size gets the size that it was given
         with torch.no_grad():
             program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=False), decompose)
     batch = 1 if dynamic else examples[0].shape[axis]
@@ -258,7 +259,11 @@ _TORCH = str(Path(torch.__file__).parent)
 _LAYERS = str(Path(nn.__file__).parent / "modules") + os.sep
 _OURS = Path(spikedrive.__file__).parent
 # these run a model's code, or are a neuron, whose place is the line that calls it
-_PLUMBING = (__file__, str(_OURS / "state.py"), str(_OURS / "ops") + os.sep, str(_OURS / "neurons") + os.sep)
+_PLUMBING = (
+    __file__,
+    str(_OURS / "state.py"),
+    *(str(_OURS / folder) + os.sep for folder in ("ops", "neurons", "interop")),
+)
 
 
 def _is_model_file(path: str) -> bool:
@@ -328,7 +333,16 @@ def _takes_any_batch(program: ExportedProgram, axis: int) -> bool:
     names = set(program.graph_signature.user_inputs)
     first = next(node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
     size = first.meta["val"].shape[axis]
-    return isinstance(size, torch.SymInt) and bool(size.node.expr.free_symbols)
+    if not isinstance(size, torch.SymInt) or not size.node.expr.free_symbols:
+        return False
+    # a batch that is taken apart, as in reshape(-1, steps), has no single sample
+    return not any(
+        isinstance(size, torch.SymInt) and size.node.expr.has(FloorDiv, Mod)
+        for node in program.graph.nodes
+        for leaf in pytree.tree_leaves(node.meta.get("val"))
+        if isinstance(leaf, Tensor)
+        for size in leaf.shape
+    )
 
 
 def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> Graph:
