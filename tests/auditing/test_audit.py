@@ -14,7 +14,7 @@ from auditing.nets import CASES, SPIKES, Fire, Net
 from auditing.test_corpus import example_of
 from spikedrive.auditing import Audit, audit, register_adapter
 from spikedrive.auditing.adapters import ADAPTERS
-from spikedrive.auditing.energy import TABLES
+from spikedrive.auditing.energy import TABLES, Work
 from spikedrive.blocks import RepConv, SepConv
 from spikedrive.encoders import Direct
 from spikedrive.errors import (
@@ -132,7 +132,7 @@ def test_energy_is_the_named_table_s() -> None:
     assert result.totals["joules"] == pytest.approx(30 * 0.9e-12)
     assert result.totals["dense_joules"] == pytest.approx(30 * 4.6e-12)
     assert "Horowitz" in result.table["source"]
-    assert TABLES["45nm"].joules(functions=1) == 4.6e-12
+    assert TABLES["45nm"].joules(Work(functions=1)) == 4.6e-12
 
 
 def test_the_graph_hash_follows_the_weights() -> None:
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_a_weight_that_the_input_makes_is_refused() -> None:
     with pytest.raises(AuditError, match="has a weight that depends on the input"):
-        audit(Net(lambda x: nn.functional.linear(x, x)), torch.rand(3, 3))
+        audit(Net(lambda x: nn.functional.conv_transpose1d(x, x)), torch.rand(3, 3, 3))
 
 
 def test_a_bias_that_the_input_makes_is_refused() -> None:

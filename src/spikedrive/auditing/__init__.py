@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikedrive.auditing.adapters import register_adapter
-    from spikedrive.auditing.energy import TABLES, EnergyTable
+    from spikedrive.auditing.certificate import Check, check_certificate
+    from spikedrive.auditing.energy import TABLES, EnergyTable, read_table
     from spikedrive.auditing.result import Audit, LayerRow, Remaining
     from spikedrive.auditing.verdict import audit
 
 _HOME = {
-    "TABLES": "energy", "Audit": "result", "EnergyTable": "energy", "LayerRow": "result", "Remaining": "result",
-    "audit": "verdict", "register_adapter": "adapters",
+    "TABLES": "energy", "Audit": "result", "Check": "certificate", "EnergyTable": "energy", "LayerRow": "result",
+    "Remaining": "result", "audit": "verdict", "check_certificate": "certificate", "read_table": "energy",
+    "register_adapter": "adapters",
 }  # fmt: skip
 
-__all__ = ["TABLES", "Audit", "EnergyTable", "LayerRow", "Remaining", "audit", "register_adapter"]
+__all__ = [
+    "TABLES", "Audit", "Check", "EnergyTable", "LayerRow", "Remaining", "audit", "check_certificate", "read_table",
+    "register_adapter",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -96,9 +96,13 @@ class Ledger:
 
     def bias(self, name: str) -> bool:
         """Whether the linear operation gets its first bias."""
-        first = name not in self._biased
+        first = not self.biased(name)
         self._biased.add(name)
         return first
+
+    def biased(self, name: str) -> bool:
+        """Whether the linear operation has a bias, of its own or folded in."""
+        return name in self._biased
 
 
 def event(name: str, value: Value, fanout: Spread) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,34 @@ class Activity:
     def firing_rate(self) -> float:
         """The mean integer."""
         return self.total / max(1.0, self.elements)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What events cost per sample: on all `samples` where `activity` was measured, else at worst.
+
+    `batch` is the number of samples of the graph.
+    """
+
+    batch: int
+    samples: int = 0
+    activity: dict[int, Activity] | None = None
+
+    def seen(self, event: Event | None) -> Activity | None:
+        """What was measured of it."""
+        return None if self.activity is None or event is None else self.activity[id(event)]
+
+    def additions(self, event: Event) -> float:
+        """The additions that it causes."""
+        seen = self.seen(event)
+        return event.worst / self.batch if seen is None else seen.additions / self.samples
+
+    def spikes(self, event: Event) -> float:
+        """Its unit spikes: an integer s is s of them."""
+        seen = self.seen(event)
+        return (
+            event.largest * math.prod(event.shape) / self.batch if seen is None else seen.total / self.samples
+        )
 
 
 def samples_of(graph: Graph, data: tuple[Tensor, ...]) -> int:
