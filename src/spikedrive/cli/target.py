@@ -1,14 +1,17 @@
-"""What a word on the command line stands for: a model's name, a run's folder or a checkpoint."""
+"""What a word on the command line stands for: a model's name, a run's folder, a checkpoint, or a model to import."""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spikedrive.errors import CheckpointError, DataError, unknown_name
+from spikedrive.errors import CheckpointError, ConfigError, DataError, ShapeError, unknown_name
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from spikedrive.blocks import SpikingModel
     from spikedrive.data import ImageSet
@@ -65,6 +68,118 @@ def load_target(target: str, *, as_released: bool = False) -> SpikingModel:
     if Path(target).exists() or "/" in target or target.endswith(".safetensors"):
         return load_model(checkpoint_path(target))
     raise unknown_name("model, run or checkpoint", target, names)
+
+
+def is_imported(target: str) -> bool:
+    """Whether a target reads `package.module:attribute` and is no file."""
+    return ":" in target and not Path(target).exists()
+
+
+def load_imported(target: str) -> nn.Module:
+    """The module that `package.module:attribute` is or, called without arguments, gives; in eval mode.
+
+    The current folder is searched too, as `python -m` does.
+
+    *Raises*: ConfigError, UnknownNameError.
+    """
+    from torch import nn
+
+    name, _, attribute = target.partition(":")
+    if not all(part.isidentifier() for part in (*name.split("."), *attribute.split("."))):
+        raise ConfigError(
+            f"{target!r} is no package.module:attribute; such a target names a torch.nn.Module, or what gives one "
+            "without arguments. Write it as in mypackage.models:build."
+        )
+    found = _imported(name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise unknown_name(f"attribute of {name}", part, [n for n in dir(found) if n[:1] != "_"])
+        found = getattr(found, part)
+    if not isinstance(found, nn.Module) and callable(found):
+        try:
+            found = found()
+        except Exception as error:
+            raise ConfigError(
+                f"{target}() raised {type(error).__name__}: {error}; a target is called without arguments. Give it "
+                "defaults, or name a function that needs none (--debug shows the traceback)."
+            ) from error
+    if not isinstance(found, nn.Module):
+        raise ConfigError(
+            f"{target} is of type {type(found).__name__}; a torch.nn.Module, or a callable that gives one, is "
+            "accepted. Name one of these."
+        )
+    return found.eval()
+
+
+def _imported(name: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        # a module that is there may miss another one
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"There is no module {error.name!r}; one that Python finds from {here} is accepted. Correct the name, "
+                "install the package, or start where it lies."
+            ) from error
+        raise ConfigError(
+            f"Importing {name} raised {type(error).__name__}: {error}; a module that imports is accepted. Mend it "
+            "(--debug shows the traceback)."
+        ) from error
+
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
+
+
+def example_inputs(shapes: Sequence[str]) -> tuple[Tensor, ...]:
+    """An input for each `1,3,32,32` or `1,16:int64`: random numbers from a fixed seed, zeros where not floating.
+
+    *Raises*: ShapeError for a shape that cannot be read; UnknownNameError for a type.
+    """
+    import torch
+
+    if not shapes:
+        raise ShapeError(
+            "No example was given; a model of others needs the shape of an input. Add --example, as in "
+            "--example 1,3,32,32."
+        )
+    generator, inputs = torch.Generator().manual_seed(0), []
+    for text in shapes:
+        sizes, _, name = text.partition(":")
+        if not all(size.strip().isdecimal() for size in sizes.split(",")):
+            raise ShapeError(
+                f"--example {text} is no shape; sizes with commas between are accepted, and a type after a colon. "
+                "Write it as 1,3,32,32 or 1,16:int64."
+            )
+        if name and name not in DTYPES:
+            raise unknown_name("type of an example", name, DTYPES)
+        shape, dtype = [int(size) for size in sizes.split(",")], getattr(torch, name or "float32")
+        random = dtype.is_floating_point
+        inputs.append(
+            torch.randn(shape, generator=generator).to(dtype) if random else torch.zeros(shape, dtype=dtype)
+        )
+    return tuple(inputs)
+
+
+def check_takes(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Run the model once.
+
+    *Raises*: ShapeError where it does not take these inputs.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    except Exception as error:
+        shapes = " and ".join(str(tuple(x.shape)) for x in inputs)
+        raise ShapeError(
+            f"{type(model).__name__} does not take an example of shape {shapes} ({type(error).__name__}: {error}); "
+            "inputs that it runs on are accepted. Change --example, one for each input."
+        ) from error
 
 
 def input_size(model: SpikingModel) -> tuple[int, int, int]:
