@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from spikedrive.auditing import TABLES, Audit, LayerRow, Remaining
-from spikedrive.auditing.result import COUNTS, Verdict, totals_of
+from spikedrive.auditing.energy import Traffic
+from spikedrive.auditing.result import COUNTS, MemoryUse, TableEnergy, Verdict, totals_of
 
 HOSTILE = "</script><b>bag & 'boot'</b>"
 NAMES = ("shirt", "shoe", HOSTILE)
@@ -81,8 +81,25 @@ def audit(verdict: Verdict, exceptions: int) -> Audit:
                      "fuse(model)")  # fmt: skip
     return Audit(
         model=MODEL, verdict=verdict, analog=("stem",), exceptions=(left,) * exceptions, layers=layers,
-        totals=totals_of(layers), basis="measured", samples=64, table=dataclasses.asdict(TABLES["45nm"]),
-        graph_hash="0123456789abcdef", rules_version=1,
+        totals=totals_of(layers), basis="measured", samples=64, table=TABLES["45nm"].to_dict(),
+        graph_hash="0123456789abcdef", rules_version=1, steps=4, energies=energies(),
+    )  # fmt: skip
+
+
+def energies() -> tuple[TableEnergy, ...]:
+    """Two tables: by one the model costs less than its twin, by the other more."""
+    described = {
+        "process": "45 nm",
+        "source": "a <source>",
+        "scope": "all of it",
+        "derived": ("a write: a read",),
+    }
+    use = MemoryUse("SRAM 8 kB", 3e6, 2e6, 4e6, 1e5)
+    return (
+        TableEnergy(table="45nm", precision="fp32", joules=6.4e-7, memory_joules=0.0, dense_joules=1.38e-5,
+                    dense_memory_joules=0.0, memories=(use,), **described),
+        TableEnergy(table="45nm_memory", precision="fp32", joules=3e-5, memory_joules=2.9e-5, dense_joules=2e-5,
+                    dense_memory_joules=1e-6, memories=(use,), **described),
     )  # fmt: skip
 
 
@@ -96,7 +113,9 @@ def layer(module: str, kind: str, additions: float, multiplications: float) -> L
     counts |= {"joules": 0.9e-12 * additions + 4.6e-12 * multiplications, "dense_joules": 4.6e-6}
     return LayerRow(
         module=module, file="blocks/conv.py", line=1, op="aten.conv2d.default", kind=kind, domain="integer 0..4",
-        note="", density=0.25, firing_rate=0.4, low=-3.0, high=None, bits=12, **counts,
+        note="", density=0.25, firing_rate=0.4, low=-3.0, high=None, bits=12, bytes_read=1e6,
+        traffic=(Traffic("weights", "SRAM 8 kB", 1e6, 0.0, 0.0),),
+        dense_traffic=(Traffic("activations", "SRAM 8 kB", 2e6, 5e4, 0.0),), **counts,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from spikedrive.reports import write_report
 
 FIGURES = {
     "loss", "accuracy-curve", "firing-rate", "learning-rate", "confusion", "by-class", "firing", "raster", "membranes",
-    "operations", "energy",
+    "operations", "energy", "tables",
 }  # fmt: skip
 
 

@@ -42,10 +42,6 @@ def energy_by_layer(audit: Path) -> Figure:
     *Raises*: DataError when the file is missing or damaged.
     """
     found = read_audit(audit)
-    series = (
-        ("dense twin", DENSE, "circle-open", lambda row: row.dense_joules),
-        ("spiking", SPIKING, "circle", lambda row: row.joules),
-    )
     costly = max(merge_rows(found), key=lambda row: row.joules, default=None)
     says = (
         f"{quantity(found.totals['joules'], 'J')} a sample, against {quantity(found.totals['dense_joules'], 'J')} of "
@@ -53,12 +49,31 @@ def energy_by_layer(audit: Path) -> Figure:
     )
     if costly is not None:
         says += f" The costliest layer is {costly.module} with {quantity(costly.joules, 'J')}."
-    return _dumbbells("energy", "Energy by layer", says, audit.name, found, series, "joules per sample", "J")
+    return _dumbbells(
+        "energy", "Energy by layer", says, audit.name, found, _ENERGIES, "joules per sample", "J"
+    )
+
+
+def energy_by_table(audit: Path) -> Figure:
+    """Energy of the model beside its dense twin's, by every table.
+
+    *Units*: joules per sample, on a logarithmic axis.
+    *Raises*: DataError when the file is missing or damaged.
+    """
+    found = read_audit(audit)
+    rows = [Row(e.table, joules=e.joules, dense_joules=e.dense_joules) for e in found.energies]
+    less = [row.module for row in rows if row.joules < row.dense_joules]
+    more = [row.module for row in rows if row.joules >= row.dense_joules]
+    says = f"Less than the dense twin by {', '.join(less) or 'no table'}"
+    says += f"; no less by {', '.join(more)}." if more else "."
+    return _dumbbells(
+        "tables", "Energy by table", says, audit.name, found, _ENERGIES, "joules per sample", "J", rows
+    )
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one module costs for one sample; energy in joules."""
+    """What one module costs for one sample, or all of them by one table; energy in joules."""
 
     module: str
     dense_macs: float = 0
@@ -87,11 +102,17 @@ def merge_rows(audit: Audit) -> list[Row]:
 
 Series = tuple[tuple[str, str, str, Callable[[Row], float]], ...]
 
+_ENERGIES: Series = (
+    ("dense twin", DENSE, "circle-open", lambda row: row.dense_joules),
+    ("spiking", SPIKING, "circle", lambda row: row.joules),
+)
+
 
 def _dumbbells(
-    id: str, title: str, says: str, source: str, audit: Audit, series: Series, x: str, unit: str
-) -> Figure:
-    rows = merge_rows(audit)
+    id: str, title: str, says: str, source: str, audit: Audit, series: Series, x: str, unit: str,
+    rows: list[Row] | None = None,
+) -> Figure:  # fmt: skip
+    rows = merge_rows(audit) if rows is None else rows
     plot = by_layer([escape(row.module) for row in rows], x=x, legend=True)
     bars: dict[str, list[Any]] = {"x": [], "y": []}
     for place, row in enumerate(rows):

@@ -17,7 +17,7 @@ from spikedrive.reports.figures_activity import (
     membrane_histograms,
     spike_raster,
 )
-from spikedrive.reports.figures_audit import energy_by_layer, operations_by_layer
+from spikedrive.reports.figures_audit import energy_by_layer, energy_by_table, operations_by_layer
 from spikedrive.reports.figures_training import learning_curves
 from spikedrive.reports.style import Figure
 from spikedrive.reports.tables import Table
@@ -76,7 +76,16 @@ def build_sections(run: Path, *, page: str) -> list[Section]:
             run, "activity.npz", firing_by_layer, spike_raster, attention_maps, membrane_histograms
         ),
         Section("cost", "Cost").draw(
-            run, "audit.json", operations_by_layer, energy_by_layer, tables.energy_table, tables.layers_table
+            run,
+            "audit.json",
+            operations_by_layer,
+            energy_by_layer,
+            energy_by_table,
+            tables.energy_table,
+            tables.tables_table,
+            tables.sources_table,
+            tables.traffic_table,
+            tables.layers_table,
         ),
         Section("proof", "Proof")
         .draw(run, "audit.json", tables.deployed_table)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spikedrive.auditing.energy import PRICES
 from spikedrive.reports.artifacts import ARTIFACTS, exists, file_size, need, read_audit, read_json
 from spikedrive.reports.style import percent, quantity, seconds
 
@@ -78,19 +79,25 @@ _OTHERS = {
 
 
 def energy_table(audit: Path) -> Table:
-    """What each kind of operation came to and cost, and the table that says so."""
+    """What each kind of operation and of memory came to and cost by the table of the rows."""
     found = read_audit(audit)
     total, table = found.totals, found.table
-    paid = (
-        ("additions that spikes and integers cause", total["additions"], table["addition"]),
-        ("multiplications", total["multiplications"], table["mac"]),
-        ("functions (exp, roots)", total["functions"], table["mac"]),
-    )
-    rows = [
-        (name, quantity(count), quantity(price, "J"), quantity(count * price, "J"))
-        for name, count, price in paid
-    ]
-    rows += [(name, quantity(total[key]), "not charged", "") for key, name in _FREE.items() if total[key]]
+    rows, named = [], 0.0
+    for count, name in _OPERATIONS.items():
+        each, times = table[PRICES[count]], total[count]
+        if times:
+            cost = (quantity(each, "J"), quantity(times * each, "J")) if each else ("not charged", "")
+            rows.append((name, quantity(times), *cost))
+            named += times * each
+    energy = next((e for e in found.energies if e.table == table["name"]), None)
+    if energy is not None and energy.memories:
+        moved = quantity(total["bytes_read"] + total["bytes_written"], "B")
+        charged = quantity(energy.memory_joules, "J") if energy.memory_joules else ""
+        rows.append(("bytes read and written", moved, "by memory" if charged else "not charged", charged))
+        named += energy.memory_joules
+    # a table may charge what the audit's rows do not count
+    if table["address"] or table["location"]:
+        rows.append(("addresses of spikes", "", "", quantity(total["joules"] - named, "J")))
     rows += [
         ("spiking model", "", "", quantity(total["joules"], "J")),
         ("dense twin", f"{quantity(total['dense_macs'])} MACs", quantity(table["mac"], "J"),
@@ -106,7 +113,10 @@ def energy_table(audit: Path) -> Table:
     )  # fmt: skip
 
 
-_FREE = {
+_OPERATIONS = {
+    "additions": "additions that spikes and integers cause",
+    "multiplications": "multiplications",
+    "functions": "functions (exp, roots)",
     "sums": "additions without a weight (shortcuts, biases)",
     "compares": "comparisons",
     "shifts": "shifts",
@@ -114,6 +124,49 @@ _FREE = {
     "lookups": "lookups",
     "membrane_updates": "membrane updates",
 }
+
+
+def tables_table(audit: Path) -> Table:
+    """The same model by every energy table, side by side."""
+    rows = tuple(
+        (
+            e.table, e.precision, quantity(e.joules, "J"), quantity(e.memory_joules, "J"),
+            quantity(e.dense_joules, "J"), f"{e.dense_joules / e.joules:.2f} x" if e.joules else "",
+        )
+        for e in read_audit(audit).energies
+    )  # fmt: skip
+    header = ("table", "precision", "spiking", "of it memory", "dense twin", "twin / spiking")
+    return Table(
+        "By every table", rows, header, (2, 3, 4, 5), sources=(audit.name,), wide=True,
+        says="The tables disagree; each row is one of them throughout.",
+    )  # fmt: skip
+
+
+def sources_table(audit: Path) -> Table:
+    """Where every energy table comes from, what it charges, and what its source does not give."""
+    rows = tuple(
+        (e.table, e.process, e.source, e.scope, "; ".join(e.derived)) for e in read_audit(audit).energies
+    )
+    header = ("table", "process", "source", "scope", "not in the source")
+    folded = f"{len(rows)} tables"
+    return Table("Where the tables come from", rows, header, sources=(audit.name,), folded=folded, wide=True)
+
+
+def traffic_table(audit: Path) -> Table:
+    """Bytes by memory and by kind of data, of the model and of its dense twin."""
+    found = read_audit(audit)
+    moved: dict[tuple[str, str], list[float]] = {}
+    for row in found.layers:
+        for first, streams in ((0, row.traffic), (2, row.dense_traffic)):
+            for part in streams:
+                sums = moved.setdefault((part.memory, part.holds), [0.0] * 4)
+                sums[first] += part.read
+                sums[first + 1] += part.written
+    rows = tuple((*key, *(quantity(n, "B") for n in sums)) for key, sums in sorted(moved.items()))
+    header = ("memory", "holds", "read", "written", "read by the twin", "written by the twin")
+    steps = f" One step of {found.steps} moves a {found.steps}th of it on average." if found.steps > 1 else ""
+    says = f"Bytes per sample, with the widths and memories of the table {found.table['name']}.{steps}"
+    return Table("Bytes by memory", rows, header, (2, 3, 4, 5), says=says, sources=(audit.name,), wide=True)
 
 
 def layers_table(audit: Path) -> Table:
