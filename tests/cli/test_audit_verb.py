@@ -56,6 +56,29 @@ def test_density_is_measured_on_data_and_the_result_is_kept(
     assert any(row.density is not None and row.density < 1 for row in layers)
 
 
+def test_a_certificate_is_checked(command: Command, trained: Path, pictures: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "audit.json"
+    command("audit", trained, "--fused", "--data", pictures, "--samples", 4, "--out", kept)
+    again = command("audit", trained, "--fused", "--data", pictures, "--check", kept)
+    assert (again.code, again.out.splitlines()[1:]) == (0, [])
+    assert again.out.startswith("the certificate holds: meta_spikeformer_nano is additive")
+    answer = command("audit", trained, "--check", kept, "--json")
+    assert answer.code == 1
+    compared = json.loads(answer.out)
+    assert compared["holds"] is False
+    assert any(
+        said.startswith("verdict: additive, and the model is hybrid") for said in compared["differences"]
+    )
+    assert "give the data to measure them again" in compared["unchecked"][0]
+    assert "--check came with --out" in command("audit", trained, "--check", kept, "--out", kept).err
+
+
+def test_the_rows_take_another_table(command: Command, trained: Path) -> None:
+    answer = command("audit", trained, "--fused", "--table", "45nm_int8", "--json")
+    assert json.loads(answer.out)["table"]["name"] == "45nm_int8"
+    assert "the tables are 45nm, 45nm_int16" in command("audit", trained, "--table", "7nm").err
+
+
 @pytest.mark.parametrize("what", ["runs/none", "none.safetensors"])
 def test_a_path_without_a_model(command: Command, what: str) -> None:
     answer = command("audit", what)

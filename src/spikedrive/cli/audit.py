@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,6 +47,14 @@ def verb(
         Literal["additive", "gated-additive", "hybrid"] | None,
         typer.Option(help="Exit with 1 where the verdict is weaker than this."),
     ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.toml", help="The energy table of the rows; the totals are by all."),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(help="Exit with 1 where this audit, saved before, is not what the model gives now."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the audit as JSON.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -53,11 +62,18 @@ def verb(
 
     Each one is named with its file and line; additions and energy are counted by layer. PACKAGE.MODULE:BUILD
     is a torch module, or a function that gives one: of PyTorch, SpikingJelly, snnTorch, Norse or Sinabs.
+    --check takes the other options that the audit was made with; --data measures it again.
     """
-    from spikedrive.auditing import audit
+    from spikedrive.auditing import Audit, audit
     from spikedrive.blocks import SpikingModel, fuse
     from spikedrive.cli import target as targets
 
+    certificate = None if check is None else Audit.load(check)
+    if certificate is not None and (out is not None or batch_axis is not None):
+        raise ConfigError(
+            f"--check came with {'--out' if out is not None else '--batch-axis'}; it audits as {check} was made, and "
+            "writes nothing. Leave it out."
+        )
     if targets.is_imported(target):
         model, inputs = targets.load_imported(target), targets.example_inputs(example or ())
     else:
@@ -71,21 +87,32 @@ def verb(
     }
     seen = None
     if isinstance(model, SpikingModel):
-        seen = None if data is None else targets.normalised_images(model, data, "train", samples)
+        count = samples if certificate is None else max(1, certificate.samples)
+        seen = None if data is None else targets.normalised_images(model, data, "train", count)
         model = fuse(model, dense_separable=dense_separable) if fused or dense_separable else model
     elif any(given.values()):
         raise ConfigError(
             f"{target} is a {type(model).__name__} and came with {next(k for k, v in given.items() if v)}; that takes "
             "a model of this library. Leave it out."
         )
+    given_input = inputs[0] if len(inputs) == 1 else inputs
     try:
-        result = audit(model, inputs[0] if len(inputs) == 1 else inputs, data=seen, batch_axis=batch_axis)
+        if certificate is not None:
+            compared = certificate.check(model, given_input, data=seen, table=table)
+            emit({**asdict(compared), "holds": compared.holds}, compared.text(), as_json)
+            _enough(compared.verdict, require)
+            raise typer.Exit(0 if compared.holds else 1)
+        result = audit(model, given_input, data=seen, batch_axis=batch_axis, table=table or "45nm")
     except AuditError:
         targets.check_takes(model, inputs)
         raise
     if out is not None:
         result.save(out)
     emit(result.to_dict(), result.table_text(), as_json)
-    if require is not None and VERDICTS.index(result.verdict) > VERDICTS.index(require):
-        note(f"the verdict is {result.verdict}; {require} was required")
+    _enough(result.verdict, require)
+
+
+def _enough(verdict: str, require: str | None) -> None:
+    if require is not None and VERDICTS.index(verdict) > VERDICTS.index(require):
+        note(f"the verdict is {verdict}; {require} was required")
         raise typer.Exit(1)
