@@ -196,7 +196,8 @@ def indexed(x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, ...]:
 
 
 INDEXED = {
-    "clamp.default": compares(2 * N), "_to_copy.default": compares(N),
+    # 0 to 3: three comparisons find the whole number
+    "clamp.default": compares(2 * N), "_to_copy.default": compares(3 * N),
     "gather.default": lookups(N), "index.Tensor": lookups(N),
     # once written and once added
     "index_put.default": lookups(2 * N, sums=N),

@@ -55,13 +55,15 @@ class Case:
     analog: tuple[str, ...] = ()
     inputs: tuple[Domain, ...] = ()
     batch_axis: int = 0
+    data: Tensor | None = None
+    """Inputs on which the counts hold; the worst case without."""
 
 
 SPIKES = (Binary(),)
 FOUR = (Integer(4),)
 
 
-def _sharpened(bn: nn.Module) -> nn.Module:
+def sharpened(bn: nn.Module) -> nn.Module:
     """BatchNorm with gains that are no powers of two, some of them negative."""
     for i, parameter in enumerate(bn.parameters()):
         nn.init.uniform_(parameter, -0.9 + i, 1.3)
@@ -70,26 +72,31 @@ def _sharpened(bn: nn.Module) -> nn.Module:
     return bn
 
 
-def _bn(channels: int) -> nn.Module:
-    return _sharpened(nn.BatchNorm2d(channels))
+def bn(channels: int) -> nn.Module:
+    return sharpened(nn.BatchNorm2d(channels))
 
 
-def _conv(a: int, b: int, k: int = 1, **options: Any) -> nn.Conv2d:
+def conv(a: int, b: int, k: int = 1, **options: Any) -> nn.Conv2d:
     return nn.Conv2d(a, b, k, bias=False, **options)
 
 
-def _linear(a: int, b: int, bias: bool = False) -> nn.Linear:
+def linear(a: int, b: int, bias: bool = False) -> nn.Linear:
     return nn.Linear(a, b, bias=bias)
 
 
-def _ternary(linear: nn.Linear, scale: float) -> nn.Linear:
+def ternary(layer: nn.Linear, size: float) -> nn.Linear:
     with torch.no_grad():
-        linear.weight.copy_(torch.tensor([[1.0, 0.0, -1.0], [1.0, 1.0, 0.0]]) * scale)
-    return linear
+        layer.weight.copy_(torch.tensor([[1.0, 0.0, -1.0], [1.0, 1.0, 0.0]]) * size)
+    return layer
 
 
-def _scale(x: Tensor, *shape: int) -> Tensor:
+def scale(x: Tensor, *shape: int) -> Tensor:
     return x * (0.3 + 0.1 * torch.arange(1.0, 1 + torch.Size(shape).numel()).reshape(shape))
+
+
+def costs(**counts: float) -> dict[str, float]:
+    """Counts by name."""
+    return counts
 
 
 def neuron_cost(elements: int, steps: int = 1, *, leak: bool = False) -> dict[str, float]:
@@ -105,26 +112,26 @@ def together(*counts: dict[str, float]) -> dict[str, float]:
 
 
 CASES = [
-    Case("linear on spikes", lambda: Net(lambda x, fc: fc(x), fc=_linear(6, 5)), (6,), inputs=SPIKES,
+    Case("linear on spikes", lambda: Net(lambda x, fc: fc(x), fc=linear(6, 5)), (6,), inputs=SPIKES,
          counts={"additions": 6 * 5, "dense_macs": 6 * 5}),
-    Case("linear on integers with a bias", lambda: Net(lambda x, fc: fc(x), fc=_linear(6, 5, True)), (6,),
+    Case("linear on integers with a bias", lambda: Net(lambda x, fc: fc(x), fc=linear(6, 5, True)), (6,),
          inputs=FOUR,
          counts={"additions": 4 * 6 * 5, "dense_macs": 6 * 5, "sums": 5}),
-    Case("linear on pixels", lambda: Net(lambda x, fc: fc(x), fc=_linear(6, 5)), (6,), analog=("parts.fc",),
+    Case("linear on pixels", lambda: Net(lambda x, fc: fc(x), fc=linear(6, 5)), (6,), analog=("parts.fc",),
          counts={"multiplications": 6 * 5, "dense_macs": 6 * 5}),
-    Case("two linear layers in a row", lambda: Net(lambda x, a, b: b(a(x)), a=_linear(6, 5), b=_linear(5, 4)),
+    Case("two linear layers in a row", lambda: Net(lambda x, a, b: b(a(x)), a=linear(6, 5), b=linear(5, 4)),
          (6,),
          "hybrid", {"multiplications": 6 * 5 + 5 * 4, "dense_macs": 6 * 5 + 5 * 4}, analog=("parts.a",)),
     # three taps, one of them beside the border: an axis of 4 is reached 2 + 3 + 3 + 2 times
-    Case("padded convolution on spikes", lambda: Net(lambda x, c: c(x), c=_conv(2, 3, 3, padding=1)), (2, 4, 4),
+    Case("padded convolution on spikes", lambda: Net(lambda x, c: c(x), c=conv(2, 3, 3, padding=1)), (2, 4, 4),
          inputs=SPIKES, counts={"additions": 2 * 3 * 10 * 10, "dense_macs": 3 * 16 * 2 * 9}),
-    Case("strided convolution on spikes", lambda: Net(lambda x, c: c(x), c=_conv(1, 2, 3, stride=2)), (1, 5, 5),
+    Case("strided convolution on spikes", lambda: Net(lambda x, c: c(x), c=conv(1, 2, 3, stride=2)), (1, 5, 5),
          inputs=SPIKES, counts={"additions": 2 * (1 + 1 + 2 + 1 + 1) ** 2, "dense_macs": 2 * 4 * 9}),
-    Case("dilated convolution on spikes", lambda: Net(lambda x, c: c(x), c=_conv(1, 1, 3, dilation=2)), (1, 6, 6),
+    Case("dilated convolution on spikes", lambda: Net(lambda x, c: c(x), c=conv(1, 1, 3, dilation=2)), (1, 6, 6),
          inputs=SPIKES, counts={"additions": 4 * 9, "dense_macs": 4 * 9}),
-    Case("grouped convolution on spikes", lambda: Net(lambda x, c: c(x), c=_conv(4, 6, 1, groups=2)), (4, 3, 3),
+    Case("grouped convolution on spikes", lambda: Net(lambda x, c: c(x), c=conv(4, 6, 1, groups=2)), (4, 3, 3),
          inputs=SPIKES, counts={"additions": 4 * 9 * 3, "dense_macs": 6 * 9 * 2}),
-    Case("depthwise convolution on integers", lambda: Net(lambda x, c: c(x), c=_conv(3, 3, 3, groups=3)), (3,
+    Case("depthwise convolution on integers", lambda: Net(lambda x, c: c(x), c=conv(3, 3, 3, groups=3)), (3,
          4, 4),
          inputs=FOUR, counts={"additions": 4 * 3 * 4 * 9, "dense_macs": 3 * 4 * 9}),
     Case("conv1d on spikes", lambda: Net(lambda x, c: c(x), c=nn.Conv1d(2, 3, 3, bias=False)), (2, 5),
@@ -133,127 +140,127 @@ CASES = [
     Case("a constant matrix from the left", lambda: Net(lambda x: torch.eye(3).mul(0.3) @ x), (3, 4),
          inputs=SPIKES,
          counts={"additions": 12 * 3, "dense_macs": 12 * 3}),
-    Case("ternary weights on pixels", lambda: Net(lambda x, fc: fc(x), fc=_ternary(_linear(3, 2), 1.0)), (3,),
+    Case("ternary weights on pixels", lambda: Net(lambda x, fc: fc(x), fc=ternary(linear(3, 2), 1.0)), (3,),
          counts={"additions": 4, "dense_macs": 6}),
     Case("ternary weights with a scale, then a neuron",
-         lambda: Net(lambda x, fc, n: n(fc(x)), fc=_ternary(_linear(3, 2), 0.3), n=Fire()), (3,),
+         lambda: Net(lambda x, fc, n: n(fc(x)), fc=ternary(linear(3, 2), 0.3), n=Fire()), (3,),
          counts=together({"additions": 4, "dense_macs": 6}, neuron_cost(2))),
-    Case("embedding", lambda: Net(lambda x, e, fc: fc(e(x.long())), e=nn.Embedding(5, 4), fc=_linear(4, 3)), (2,),
+    Case("embedding", lambda: Net(lambda x, e, fc: fc(e(x.long())), e=nn.Embedding(5, 4), fc=linear(4, 3)), (2,),
          "hybrid", {"lookups": 8, "multiplications": 24, "dense_macs": 24}, inputs=FOUR),
     Case("SEW sum into a linear layer",
-         lambda: Net(lambda x, a, b, fc: fc(a(x) + b(x)), a=Fire(), b=Fire(IF(2.0)), fc=_linear(6, 5)), (6,),
+         lambda: Net(lambda x, a, b, fc: fc(a(x) + b(x)), a=Fire(), b=Fire(IF(2.0)), fc=linear(6, 5)), (6,),
          counts=together({"additions": 2 * 6 * 5, "dense_macs": 30, "sums": 6}, neuron_cost(12))),
-    Case("SEW sums that reach 5", lambda: Net(lambda x, fc: fc(x + x + x + x + x), fc=_linear(6, 5)), (6,),
+    Case("SEW sums that reach 5", lambda: Net(lambda x, fc: fc(x + x + x + x + x), fc=linear(6, 5)), (6,),
          inputs=SPIKES, counts={"additions": 5 * 6 * 5, "dense_macs": 30, "sums": 4 * 6}),
     Case("SEW gate (1 - x) branch", lambda: Net(lambda x, n, fc: fc((1 - x) * n(fc(x))), n=Fire(),
-         fc=_linear(6, 6)),
+         fc=linear(6, 6)),
          (6,), inputs=SPIKES, counts=together({"additions": 72, "dense_macs": 72, "ands": 6}, neuron_cost(6))),
-    Case("signs are ternary", lambda: Net(lambda x, fc: fc(torch.sign(x)), fc=_linear(6, 5)), (6,),
+    Case("signs are ternary", lambda: Net(lambda x, fc: fc(torch.sign(x)), fc=linear(6, 5)), (6,),
          counts={"additions": 30, "dense_macs": 30, "compares": 12}),
-    Case("a comparison written by hand", lambda: Net(lambda x, fc: fc((x > 0.5).float()), fc=_linear(6, 5)), (6,),
+    Case("a comparison written by hand", lambda: Net(lambda x, fc: fc((x > 0.5).float()), fc=linear(6, 5)), (6,),
          counts={"additions": 30, "dense_macs": 30, "compares": 6}),
-    Case("rounding written by hand", lambda: Net(lambda x, fc: fc(x.clamp(0, 3).round()), fc=_linear(6, 5)), (6,),
+    Case("rounding written by hand", lambda: Net(lambda x, fc: fc(x.clamp(0, 3).round()), fc=linear(6, 5)), (6,),
          counts={"additions": 3 * 30, "dense_macs": 30, "compares": 2 * 6 + 3 * 6}),
-    Case("max-pooled integers", lambda: Net(lambda x, c: c(F.max_pool2d(x, 2)), c=_conv(1, 2)), (1, 4, 4),
+    Case("max-pooled integers", lambda: Net(lambda x, c: c(F.max_pool2d(x, 2)), c=conv(1, 2)), (1, 4, 4),
          inputs=FOUR,
          counts={"additions": 4 * 4 * 2, "dense_macs": 8, "compares": 4 * 3}),
     Case("average-pooled integers into a convolution", lambda: Net(lambda x, c: c(F.avg_pool2d(x, 2)),
-         c=_conv(1, 2)),
+         c=conv(1, 2)),
          (1, 4, 4), inputs=FOUR, counts={"additions": 4 * 16 + 16 * 4 * 2, "dense_macs": 8}),
     Case("overlapping average pool before a neuron", lambda: Net(lambda x, n: n(F.avg_pool2d(x, 3, 1, 1)),
          n=Fire()),
          (1, 4, 4), inputs=SPIKES, counts=together({"additions": 10 * 10}, neuron_cost(16))),
     Case("mean over tokens of integers into a linear layer", lambda: Net(lambda x, fc: fc(x.mean(1)),
-         fc=_linear(6, 5)),
+         fc=linear(6, 5)),
          (7, 6), inputs=SPIKES, counts={"additions": 7 * 6 + 7 * 6 * 5, "dense_macs": 30}),
     Case("pixels in steps of one", lambda: Net(lambda x, n: n(x), n=Fire(ILIF())), (6,),
          counts={"compares": 4 * 6}),
     Case("normalised integer neuron", lambda: Net(lambda x, n: n(x), n=Fire(NILIF())), (6,),
          counts={"compares": 16 * 6, "membrane_updates": 24, "shifts": 24}),
     Case("integers with a real scale", lambda: Net(lambda x, n, fc: fc(n(x)), n=Fire(ILIF(scale=1 / 3)),
-         fc=_linear(6, 5)),
+         fc=linear(6, 5)),
          (6,), counts={"additions": 120, "dense_macs": 30, "compares": 24}),
-    Case("scaled spikes join a membrane", lambda: Net(lambda x, fc: fc(x) + 0.3 * x, fc=_linear(6, 6)), (6,),
+    Case("scaled spikes join a membrane", lambda: Net(lambda x, fc: fc(x) + 0.3 * x, fc=linear(6, 6)), (6,),
          inputs=SPIKES,
          counts={"additions": 36 + 6, "dense_macs": 36, "sums": 6}),
     Case("integers of two scales a power of two apart",
          lambda: Net(lambda x, a, b, fc: fc(a(x) + b(x)), a=Fire(ILIF(2, scale=0.25)), b=Fire(ILIF(2)),
-         fc=_linear(6, 5)),
+         fc=linear(6, 5)),
          (6,), counts={"additions": (2 + 8) * 30, "dense_macs": 30, "sums": 6, "shifts": 6, "compares": 24}),
-    Case("BatchNorm folds into the convolution", lambda: Net(lambda x, c, b: b(c(x)), c=_conv(2, 3), b=_bn(3)),
+    Case("BatchNorm folds into the convolution", lambda: Net(lambda x, c, b: b(c(x)), c=conv(2, 3), b=bn(3)),
          (2, 4, 4),
          inputs=SPIKES, counts={"additions": 96, "dense_macs": 96, "sums": 48}),
     Case("two BatchNorms and a channel's gain fold",
-         lambda: Net(lambda x, c, a, b: _scale(b(a(c(x))), 3, 1, 1), c=_conv(2, 3), a=_bn(3), b=_bn(3)), (2, 4, 4),
+         lambda: Net(lambda x, c, a, b: scale(b(a(c(x))), 3, 1, 1), c=conv(2, 3), a=bn(3), b=bn(3)), (2, 4, 4),
          inputs=SPIKES, counts={"additions": 96, "dense_macs": 96, "sums": 48}),
     Case("BatchNorm of two branches folds into both",
-         lambda: Net(lambda x, c, d, b: b(c(x) + d(x)), c=_conv(2, 3), d=_conv(2, 3), b=_bn(3)), (2, 4, 4),
+         lambda: Net(lambda x, c, d, b: b(c(x) + d(x)), c=conv(2, 3), d=conv(2, 3), b=bn(3)), (2, 4, 4),
          inputs=SPIKES,
          counts={"additions": 192, "dense_macs": 192, "sums": 48 + 2 * 48}),
     Case("BatchNorm of joined channels folds into both",
-         lambda: Net(lambda x, c, d, b: b(torch.cat([c(x), d(x)], 1)), c=_conv(2, 3), d=_conv(2, 1), b=_bn(4)),
+         lambda: Net(lambda x, c, d, b: b(torch.cat([c(x), d(x)], 1)), c=conv(2, 3), d=conv(2, 1), b=bn(4)),
          (2, 4, 4),
          inputs=SPIKES, counts={"additions": 128, "dense_macs": 128, "sums": 64}),
     Case("BatchNorm of one of two readers, then a sum",
-         lambda: Net(lambda x, c, b: _twice(c(x), b), c=_conv(2, 3), b=_bn(3)), (2, 4, 4), "hybrid",
+         lambda: Net(lambda x, c, b: _twice(c(x), b), c=conv(2, 3), b=bn(3)), (2, 4, 4), "hybrid",
          {"additions": 96, "dense_macs": 96, "multiplications": 48, "sums": 48 + 48}, inputs=SPIKES),
     Case("BatchNorm of a membrane before a neuron", lambda: Net(lambda x, c, b, n: c(x) + n(b(c(x))),
-         c=_conv(2, 3),
-         b=_bn(3), n=Fire(ILIF())), (2, 4, 4), inputs=SPIKES,
+         c=conv(2, 3),
+         b=bn(3), n=Fire(ILIF())), (2, 4, 4), inputs=SPIKES,
          counts={"additions": 192, "dense_macs": 192, "sums": 48 + 48, "compares": 4 * 48}),
     Case("BatchNorm after a max-pool, before a neuron",
-         lambda: Net(lambda x, c, b, n: n(b(F.max_pool2d(c(x), 2))), c=_conv(2, 3), b=_bn(3), n=Fire(ILIF())),
+         lambda: Net(lambda x, c, b, n: n(b(F.max_pool2d(c(x), 2))), c=conv(2, 3), b=bn(3), n=Fire(ILIF())),
          (2, 4, 4),
          inputs=SPIKES, counts={"additions": 96, "dense_macs": 96, "compares": 12 * 3 + 12 * 4}),
     Case("BatchNorm after a max-pool, before a sum",
-         lambda: Net(lambda x, c, b: _plus_first(b(F.max_pool2d(c(x), 2))), c=_conv(2, 3), b=_bn(3)), (2, 4,
+         lambda: Net(lambda x, c, b: _plus_first(b(F.max_pool2d(c(x), 2))), c=conv(2, 3), b=bn(3)), (2, 4,
          4), "hybrid",
          {"additions": 96, "dense_macs": 96, "compares": 36, "multiplications": 12, "sums": 12 + 12},
          inputs=SPIKES),
     Case("halving a membrane is a shift", lambda: Net(lambda x, fc: _plus(x, fc, lambda y: y / 2),
-         fc=_linear(6, 6)), (6,),
+         fc=linear(6, 6)), (6,),
          inputs=SPIKES, counts={"additions": 72, "dense_macs": 72, "shifts": 6, "sums": 6 + 6, "compares": 6}),
     Case("a third of a membrane is a multiplication",
-         lambda: Net(lambda x, fc: _plus(x, fc, lambda y: y / 3), fc=_linear(6, 6)), (6,), "hybrid",
+         lambda: Net(lambda x, fc: _plus(x, fc, lambda y: y / 3), fc=linear(6, 6)), (6,), "hybrid",
          {"additions": 72, "dense_macs": 72, "multiplications": 6, "sums": 6 + 6, "compares": 6}, inputs=SPIKES),
-    Case("halving after a convolution folds", lambda: Net(lambda x, fc: fc(x) / 3, fc=_linear(6, 5)), (6,),
+    Case("halving after a convolution folds", lambda: Net(lambda x, fc: fc(x) / 3, fc=linear(6, 5)), (6,),
          inputs=SPIKES,
          counts={"additions": 30, "dense_macs": 30}),
-    Case("mean before a neuron", lambda: Net(lambda x, c, n: n(c(x).relu().mean((2, 3))), c=_conv(2, 3),
+    Case("mean before a neuron", lambda: Net(lambda x, c, n: n(c(x).relu().mean((2, 3))), c=conv(2, 3),
          n=Fire(ILIF())),
          (2, 4, 4), inputs=SPIKES,
          counts={"additions": 96, "dense_macs": 96, "compares": 48 + 12, "sums": 3 * 15}),
     Case("average pool of a membrane before a neuron",
-         lambda: Net(lambda x, c, n: n(F.avg_pool2d(c(x).relu(), 2)), c=_conv(2, 3), n=Fire(ILIF())), (2, 4, 4),
+         lambda: Net(lambda x, c, n: n(F.avg_pool2d(c(x).relu(), 2)), c=conv(2, 3), n=Fire(ILIF())), (2, 4, 4),
          inputs=SPIKES, counts={"additions": 96, "dense_macs": 96, "compares": 48 + 48, "sums": 12 * 3}),
     Case("one constant a position before a convolution",
-         lambda: Net(lambda x, c: c(_scale(x, 4, 4)), c=_conv(1, 2, 2)), (1, 4, 4), "hybrid",
+         lambda: Net(lambda x, c: c(scale(x, 4, 4)), c=conv(1, 2, 2)), (1, 4, 4), "hybrid",
          {"additions": 16, "multiplications": 2 * 9 * 4, "dense_macs": 72}, inputs=SPIKES),
-    Case("a fixed mask on spikes leaves spikes", lambda: Net(lambda x, c: c(x * torch.eye(4)), c=_conv(1, 2, 3)),
+    Case("a fixed mask on spikes leaves spikes", lambda: Net(lambda x, c: c(x * torch.eye(4)), c=conv(1, 2, 3)),
          (1, 4, 4), inputs=SPIKES, counts={"additions": 2 * 6 * 6, "dense_macs": 72}),
     Case("powers of two a position leave integers",
-         lambda: Net(lambda x, c: c(x * torch.tensor([1.0, 0.5, -2.0, 1.0])), c=_conv(1, 2, 3)), (1, 4, 4),
+         lambda: Net(lambda x, c: c(x * torch.tensor([1.0, 0.5, -2.0, 1.0])), c=conv(1, 2, 3)), (1, 4, 4),
          inputs=SPIKES, counts={"additions": 4 * 2 * 6 * 6, "dense_macs": 72, "shifts": 16}),
     Case("a readout's constant decides nothing", lambda: Net(lambda x, n: n(x).mean(0), n=IF()), (3, 4),
          counts=together({"additions": 12}, neuron_cost(4, 3)), batch_axis=1),
     Case("normalisation folds into the analog layer",
-         lambda: Net(lambda x, c: c((x - 0.4) / 0.3), c=_conv(2, 3, 3, padding=1)), (2, 4, 4), analog=("parts.c",),
+         lambda: Net(lambda x, c: c((x - 0.4) / 0.3), c=conv(2, 3, 3, padding=1)), (2, 4, 4), analog=("parts.c",),
          counts={"multiplications": 3 * 16 * 18, "dense_macs": 3 * 16 * 18, "sums": 32}),
     Case("a real number squared", lambda: Net(lambda x: x * x), (6,), "hybrid", {"multiplications": 6}),
     Case("a spike squared is AND", lambda: Net(lambda x: x * x), (6,), inputs=SPIKES, counts={"ands": 6}),
     Case("a power is repeated products", lambda: Net(lambda x: x**3), (6,), "hybrid", {"multiplications": 12}),
-    Case("a spike selects a membrane", lambda: Net(lambda x, fc, n: fc(x) * n(x), fc=_linear(6, 6), n=Fire()),
+    Case("a spike selects a membrane", lambda: Net(lambda x, fc, n: fc(x) * n(x), fc=linear(6, 6), n=Fire()),
          (6,),
          inputs=SPIKES, counts=together({"additions": 36, "dense_macs": 36, "ands": 6}, neuron_cost(6))),
-    Case("an integer times a membrane", lambda: Net(lambda x, fc, n: fc(x) * n(fc(x)), fc=_linear(6, 6),
+    Case("an integer times a membrane", lambda: Net(lambda x, fc, n: fc(x) * n(fc(x)), fc=linear(6, 6),
          n=Fire(ILIF(3))),
          (6,), inputs=SPIKES, counts={"additions": 72 + 3 * 6, "dense_macs": 72, "compares": 18}),
-    Case("a sigmoid gate", lambda: Net(lambda x, fc: fc(x) * torch.sigmoid(fc(x)), fc=_linear(6, 6)), (6,),
+    Case("a sigmoid gate", lambda: Net(lambda x, fc: fc(x) * torch.sigmoid(fc(x)), fc=linear(6, 6)), (6,),
          "hybrid",
          {"additions": 72, "dense_macs": 72, "multiplications": 6 + 6, "functions": 6, "sums": 6}, inputs=SPIKES),
     Case("squeeze and excite",
-         lambda: Net(lambda x, c, a: c(x) * torch.sigmoid(a(c(x).mean((2, 3), keepdim=True))), c=_conv(2, 3),
-         a=_conv(3, 3)),
+         lambda: Net(lambda x, c, a: c(x) * torch.sigmoid(a(c(x).mean((2, 3), keepdim=True))), c=conv(2, 3),
+         a=conv(3, 3)),
          (2, 4, 4), "hybrid", inputs=SPIKES,
          counts={"additions": 192, "dense_macs": 192 + 9, "sums": 45 + 3, "multiplications": 9 + 3 + 48,
          "functions": 3}),
@@ -268,15 +275,15 @@ CASES = [
     Case("integers times integers, as matrices", lambda: Net(lambda x: x @ x.transpose(1, 2)), (5, 6), inputs=FOUR,
          counts={"additions": 4 * 150, "dense_macs": 150}),
     Case("products of integers meet a weight", lambda: Net(lambda x, fc: fc(x @ x.transpose(1, 2)),
-         fc=_linear(5, 2)),
+         fc=linear(5, 2)),
          (5, 6), "hybrid", {"additions": 600, "multiplications": 50, "dense_macs": 150 + 50}, inputs=FOUR),
     Case("coincidences of spikes meet a weight", lambda: Net(lambda x, fc: fc(x @ x.transpose(1, 2)),
-         fc=_linear(5, 2)),
+         fc=linear(5, 2)),
          (5, 6), inputs=SPIKES, counts={"additions": 150 + 6 * 50, "dense_macs": 200}),
-    Case("a mask chooses", lambda: Net(lambda x, fc: torch.where(x > 0, fc(x), 0.0), fc=_linear(6, 6)), (6,),
+    Case("a mask chooses", lambda: Net(lambda x, fc: torch.where(x > 0, fc(x), 0.0), fc=linear(6, 6)), (6,),
          inputs=SPIKES, counts={"additions": 36, "dense_macs": 36, "compares": 6, "ands": 6}),
     Case("a convolution of pixels and LIF, four steps",
-         lambda: Net(lambda x, e, c, n: n(c(e(x).flatten(0, 1)).unflatten(0, (4, -1))), e=Direct(4), c=_conv(3,
+         lambda: Net(lambda x, e, c, n: n(c(e(x).flatten(0, 1)).unflatten(0, (4, -1))), e=Direct(4), c=conv(3,
          2, 3), n=LIF()),
          (3, 5, 5), analog=("parts.c",), counts=together(
              {"multiplications": 4 * 2 * 9 * 27, "dense_macs": 2 * 9 * 27}, neuron_cost(18, 4, leak=True))),
@@ -297,7 +304,7 @@ CASES = [
          {"multiplications": 3 * 12 + 2, "functions": 2, "sums": 36}),
     Case("gelu", lambda: Net(F.gelu), (6,), "hybrid", {"multiplications": 12, "functions": 6, "sums": 6}),
     Case("silu", lambda: Net(F.silu), (6,), "hybrid", {"multiplications": 12, "functions": 6, "sums": 6}),
-    Case("relu", lambda: Net(lambda x, a, b: b(a(x).relu_()), a=_linear(6, 5), b=_linear(5, 4)), (6,), "hybrid",
+    Case("relu", lambda: Net(lambda x, a, b: b(a(x).relu_()), a=linear(6, 5), b=linear(5, 4)), (6,), "hybrid",
          {"multiplications": 50, "dense_macs": 50, "compares": 5}, analog=("parts.a",)),
     Case("a product through logarithms", lambda: Net(lambda x: torch.exp(torch.log(x) + torch.log(x))), (6,),
          "hybrid",
@@ -329,12 +336,12 @@ CASES = [
                                        neuron_cost(18, leak=True), neuron_cost(36, leak=True))),
     # C = 4, L = 9: k AND v, the sum over 9 tokens, q AND its spike
     Case("SDSA-1", lambda: Net(lambda x, a: a(x), a=SpikeAttention(
-        4, 2, variant="sdsa1", projection=_conv)), (1, 4, 3, 3), batch_axis=1, counts=together(
+        4, 2, variant="sdsa1", projection=conv)), (1, 4, 3, 3), batch_axis=1, counts=together(
             {"additions": 4 * 4 * 4 * 9 + 36, "dense_macs": 4 * 144, "ands": 36 + 36},
             *[neuron_cost(36, leak=True)] * 4, neuron_cost(4, leak=True))),
     # two heads of D = 2 over L = 9: v k^T is 2 * 2 * 2 * 9 pairs, times q the same
     Case("SDSA-3", lambda: Net(lambda x, a: a(x), a=SpikeAttention(
-        4, 2, variant="sdsa3", projection=_conv, scale=0.125)), (1, 4, 3, 3), batch_axis=1, counts=together(
+        4, 2, variant="sdsa3", projection=conv, scale=0.125)), (1, 4, 3, 3), batch_axis=1, counts=together(
             {"additions": 4 * 4 * 4 * 9 + 72 + 72, "dense_macs": 4 * 144 + 144}, *[neuron_cost(36,
          leak=True)] * 5)),
 ]  # fmt: skip

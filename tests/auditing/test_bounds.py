@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from auditing.nets import CASES, SPIKES, Case, Fire, Net
+from auditing.corpus import CORPUS
+from auditing.nets import SPIKES, Case, Fire, Net
 from auditing.test_corpus import example_of, graph_of
 from spikedrive.auditing import audit
 from spikedrive.auditing.bounds import declared_domains, propagate
@@ -19,7 +20,7 @@ from spikedrive.ops import domains
 from spikedrive.ops.domain import Binary, Domain, Integer
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
 def test_every_value_lies_where_the_audit_says(case: Case) -> None:
     x, graph = example_of(case, 3), graph_of(case)
     proof = propagate(graph, case.inputs)

@@ -15,10 +15,10 @@ from spikedrive.auditing.folding import Step, materialise
 from spikedrive.auditing.ledger import Ledger
 from spikedrive.auditing.rules import COMPLEX, RULES, Rule, neurons
 from spikedrive.auditing.trace import Graph, Node, trace
-from spikedrive.auditing.value import Value, of_constant, of_integers, unbounded
+from spikedrive.auditing.value import Value, of_constant, of_integers, of_real, unbounded
 from spikedrive.errors import AuditError
 from spikedrive.neurons import Neuron
-from spikedrive.ops.domain import Domain
+from spikedrive.ops.domain import Binary, Domain
 from spikedrive.ops.domains import NEURON_OPS
 from spikedrive.state import plain_path
 
@@ -61,6 +61,7 @@ def propagate(
 
 def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
     if node.op == "input":
+        given = Binary() if given is None and node.dtype is torch.bool else given
         if given is not None:
             return of_integers(node.shape, given, "fired", levels=given.levels)
         return unbounded(node.shape, base="image")
@@ -74,7 +75,24 @@ def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
         _check_neuron(step)
     value = found(step)
     _check_shapes(node, value)
+    if isinstance(value, Value):
+        value = _within_type(node, value)
     return _stepped(proof, node, value)
+
+
+def _within_type(node: Node, value: Value) -> Value:
+    """The value, as any number of its type where it may be too large for it and wrap around."""
+    if value.base == "constant" or node.dtype not in _WHOLE:
+        return value
+    limits = torch.iinfo(node.dtype)
+    if float(value.low.amin()) >= limits.min and float(value.high.amax()) <= limits.max:
+        return value
+    if value.base == "image" and not (value.has_gain or value.has_offset):
+        return value
+    return of_real(node.shape, *(spread.constant(end, value.rank) for end in (limits.min, limits.max)))
+
+
+_WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 
 def _rule_of(proof: Proof, node: Node) -> Rule:

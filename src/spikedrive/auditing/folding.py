@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from spikedrive.auditing import spread
-from spikedrive.auditing.ledger import Ledger, Tally, event
+from spikedrive.auditing.ledger import Event, Ledger, Tally
 from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.trace import Batched, Graph, Node, Ref
 from spikedrive.auditing.value import LARGEST, Origin, Value, of_constant, of_integers, of_real, unbounded
@@ -59,6 +59,10 @@ class Step:
         """The node that the argument comes from."""
         argument = self._arguments[key]
         return argument.name if isinstance(argument, Ref) else ""
+
+    def held(self, name: str) -> Value:
+        """What node `name` holds."""
+        return self._values[name]
 
     def axes(self, key: str, rank: int) -> list[int]:
         """The argument as axes counted from the front; all where it is None or empty."""
@@ -185,7 +189,8 @@ def materialise(step: Step, x: Value, name: str) -> Value:
             _multiply_reals(owner, count)
     if x.has_offset:
         step.tally.sums += x.count
-    return of_real(x.shape, x.low, x.high, weighted=x.weighted, repeats=x.repeats)
+    base = "image" if x.base == "image" else "real"
+    return of_real(x.shape, x.low, x.high, weighted=x.weighted, repeats=x.repeats, base=base)
 
 
 def materialise_all(step: Step) -> None:
@@ -225,6 +230,16 @@ def _shifted_apart(step: Step, x: Value) -> Value | None:
     return replace(whole, low=x.low, high=x.high)
 
 
+def charged(step: Step, x: Value, name: str, fanout: float) -> Event:
+    """The event of x, which node `name` holds: perhaps smaller, as x broadcasts, or before a factor of this node."""
+    held = step.held(name)
+    gain, offset = (s.reshape(s.shape[x.rank - held.rank :]) for s in (x.gain, x.offset))
+    if spread.is_uniform(gain / held.gain):
+        gain, offset = held.gain, held.offset
+    copies = x.count / max(1, held.count)
+    return Event(name, held.shape, gain, offset, x.largest, spread.constant(fanout * copies, held.rank))
+
+
 def _multiply_integers(step: Step, x: Value, name: str) -> None:
     tally = step.tally
     if spread.is_sign(x.gain):
@@ -239,16 +254,19 @@ def _multiply_integers(step: Step, x: Value, name: str) -> None:
         )
         tally.replacement = "put a neuron before the scale"
     else:
-        charged = event(name, x, spread.constant(1, x.rank))
-        tally.events.append((charged,))
-        tally.kind, tally.domain, tally.observed = "integer x constant", x.domain, charged
+        units = charged(step, x, name, 1)
+        tally.events.append((units,))
+        tally.kind, tally.domain, tally.observed = "integer x constant", x.domain, units
 
 
 def add(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:
     """x + y, both of the output's shape or broadcast to it."""
     rank = len(step.shape)
-    for one, other in ((x, y), (y, x)):
+    for one, other, name in ((x, y, names[0]), (y, x, names[1])):
         if other.base == "constant":
+            if not bool(torch.isfinite(other.literal).all()):
+                # an integer and infinity is no integer
+                one = materialise(step, one, name)
             return affine(step, one, spread.constant(1, rank), other.literal)
     folds = (*x.folds, *y.folds) if x.folds and y.folds else ()
     x, y = x.grown(step.shape), y.grown(step.shape)

@@ -31,7 +31,9 @@ def equation_graph(neuron: Neuron, x: Tensor, state: Any) -> Graph:
     leaves, form = pytree.tree_flatten(state)
     held = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     size = x.shape[-1]
-    weight = nn.Parameter(torch.eye(size, dtype=x.dtype), requires_grad=False)
+    # two inputs each: a constant folds into a weight of any numbers, not into one of signs
+    one = torch.eye(size, dtype=x.dtype)
+    weight = nn.Parameter(torch.cat([0.6 * one, 0.4 * one], 1), requires_grad=False)
 
     def steps(x: Tensor, *tensors: Tensor) -> list[Tensor]:
         given = iter(tensors)
@@ -41,7 +43,9 @@ def equation_graph(neuron: Neuron, x: Tensor, state: Any) -> Graph:
         return [y, *(leaf for leaf in pytree.tree_leaves(last) if isinstance(leaf, Tensor))]
 
     with torch.no_grad():
-        traced = make_fx(steps, decomposition_table=domains.decompositions(), pre_dispatch=True)(x, *held)
+        traced = make_fx(steps, decomposition_table=domains.decompositions(), pre_dispatch=True)(
+            torch.cat([x, x], -1), *held
+        )
     _simplify(traced.graph)
     return _graph(traced)
 

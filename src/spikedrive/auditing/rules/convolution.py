@@ -12,6 +12,7 @@ from torch import Tensor
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, materialise
 from spikedrive.auditing.rules.linear import Geometry, along, constant_bias, constant_weight, weigh
+from spikedrive.auditing.rules.products import weighed_by_a_value
 from spikedrive.auditing.rules.reductions import charge_sum, total_of
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.value import Value
@@ -24,21 +25,25 @@ def convolution(step: Step) -> Value:
     """Convolutions of any rank, stride, dilation and grouping."""
     if step.get("transposed", False):
         return transposed(step)
+    x, kernel = step.value("input"), step.value("weight")
+    if kernel.base != "constant":
+        pairs, terms = float(step.count) * kernel.count / kernel.shape[0], kernel.count // kernel.shape[0]
+        return weighed_by_a_value(step, kernel, (pairs / x.count, pairs / kernel.count), terms)
     weight = constant_weight(step, "weight")
-    x, sizes = step.value("input"), weight.dim() - 2
+    sizes = weight.dim() - 2
     groups, padding = int(step["groups"]), step["padding"]
     stride, dilation = (each(step[key], sizes) for key in ("stride", "dilation"))
     inside, outside = x.shape[-sizes:], step.shape[-sizes:]
-    kernel = weight.shape[2:]
+    taps = weight.shape[2:]
     if isinstance(padding, str):
-        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
+        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, taps, strict=True)]
         before, padded = [n // 2 for n in total], any(total)
     else:
         before = each(padding, sizes)
         padded = any(before)
     fanout = spread.constant(weight.shape[0] // groups, x.rank)
     for axis in range(sizes):
-        reach = _reach(inside[axis], outside[axis], kernel[axis], stride[axis], before[axis], dilation[axis])
+        reach = _reach(inside[axis], outside[axis], taps[axis], stride[axis], before[axis], dilation[axis])
         fanout = fanout * along(reach, axis - sizes, x.rank)
     macs = float(step.count) * math.prod(weight.shape[1:])
     channel = -sizes - 1

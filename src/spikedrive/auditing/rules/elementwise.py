@@ -199,8 +199,11 @@ def _clamped_integers(step: Step, x: Value, low: float, high: float) -> Value:
         # a limit between two integers is no integer
         materialise(step, x, step.name("self"))
         return of_real(step.shape, x.low, x.high)
-    integers = Domain(int(max(x.integers.low, min(ends[0], x.integers.high))),
-                      int(min(x.integers.high, max(ends[1], x.integers.low))))  # fmt: skip
+    low, high = sorted(ends)
+    integers = Domain(*(int(min(max(n, low), high)) for n in (x.integers.low, x.integers.high)))
+    if integers.levels > x.integers.levels and x.origin == "fired":
+        # a limit beyond what the neurons emit is no neuron's
+        return replace(x, integers=integers, origin="sum", levels=None)
     return replace(x, integers=integers)
 
 

@@ -43,7 +43,7 @@ def weigh(step: Step, key: str, weight: Tensor, bias: Value | None, geometry: Ge
     """The output of a constant `weight` (out, in / groups, taps) on the operand `key`, with its cost."""
     x, name, tally = step.value(key), step.name(key), step.tally
     tally.dense_macs += geometry.macs
-    if x.has_gain and not spread.varies_only_along(x.gain, [geometry.in_axis]):
+    if x.has_gain and not spread.varies_only_along(x.gain, [geometry.in_axis % x.rank]):
         x = materialise(step, x, name)
     special = _special(weight) if x.base != "integer" or x.origin == "product" else None
     if special is not None and x.has_gain and x.base != "integer":
@@ -56,11 +56,15 @@ def weigh(step: Step, key: str, weight: Tensor, bias: Value | None, geometry: Ge
     else:
         _charge_real(step, x, geometry)
     result = _output(step, x, weight, bias, geometry)
-    if special is None or special.gain is None:
+    if special is None:
+        return result
+    # a constant that folded in would leave no signs and no powers of two
+    result = replace(result, folds=())
+    if special.gain is None:
         return result
     # what the signs are multiplied with is one constant a channel, still to be placed
     gain = along(special.gain, geometry.out_axis, len(step.shape))
-    return replace(result, gain=gain, folds=(), deferred=(step.node.name,))
+    return replace(result, gain=gain, deferred=(step.node.name,))
 
 
 def _charge_integers(step: Step, x: Value, name: str, weight: Tensor, geometry: Geometry) -> None:
@@ -235,12 +239,6 @@ def matrix(step: Step, key: str, weight: Tensor, bias: Value | None, axis: int) 
     fanout, macs = spread.constant(outputs, x.rank), float(x.count) * outputs
     out_axis = axis if len(step.shape) >= x.rank else -1
     return weigh(step, key, weight, bias, Geometry(axis, out_axis, 1, fanout, macs))
-
-
-@rule("aten.linear.default")
-def linear(step: Step) -> Value:
-    """x W^T + b."""
-    return matrix(step, "input", constant_weight(step, "weight"), constant_bias(step), -1)
 
 
 @rule("aten.batch_norm.default")

@@ -98,7 +98,9 @@ def _gated_integers(step: Step, values: list[Value]) -> Value:
     """A gate a bit, where both are integers that are not negative."""
     highs = [_highest_integer(v) for v in values]
     if None not in highs:
-        bits = max(1, *(int(high or 0).bit_length() for high in highs))
+        sizes = [int(high or 0).bit_length() for high in highs]
+        # a bit that one of them lacks is not set in both
+        bits = max(1, min(sizes) if "and" in step.node.op else max(sizes))
         step.tally.kind, step.tally.ands = "mask", step.tally.ands + step.count * bits
         return of_integers(step.shape, Domain(0, 2**bits - 1), "sum")
     for v, key in zip(values, ("self", "other"), strict=True):
@@ -135,6 +137,19 @@ def shifted_up(step: Step) -> Value:
     rank = len(step.shape)
     gain = spread.constant(2.0 ** int(step["other"]), rank)
     return affine(step, step.value("self"), gain, spread.constant(0, rank))
+
+
+@rule("aten.__rshift__.Scalar", "aten.bitwise_right_shift.Tensor_Scalar")
+def shifted_down(step: Step) -> Value:
+    """Integers divided by a power of two and rounded down."""
+    x, by = materialise(step, step.value("self"), step.name("self")), 2 ** int(step["other"])
+    if by == 1:
+        return x
+    step.tally.kind, step.tally.shifts = "shift", step.tally.shifts + step.count
+    low, high = (x.low / by).floor(), (x.high / by).floor()
+    if x.base != "integer" or x.integers is None:
+        return of_real(step.shape, low, high)
+    return of_integers(step.shape, Domain(x.integers.low // by, x.integers.high // by), "sum")
 
 
 @rule("aten.bucketize.Tensor", "aten.searchsorted.Tensor")

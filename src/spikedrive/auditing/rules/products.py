@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spikedrive.auditing import spread
-from spikedrive.auditing.folding import Step, affine, exception, materialise, within_range
-from spikedrive.auditing.ledger import Event, event, integer_bits
+from spikedrive.auditing.folding import Step, affine, charged, exception, materialise, within_range
+from spikedrive.auditing.ledger import Event, integer_bits
 from spikedrive.auditing.rules.linear import constant_bias, constant_weight, matrix
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
@@ -27,8 +27,7 @@ def product(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value:
             return affine(step, one, other.literal, spread.constant(0, len(step.shape)))
     x, y = x.grown(step.shape), y.grown(step.shape)
     x, y = _without_offset(step, x, names[0]), _without_offset(step, y, names[1])
-    reach = spread.constant(1, len(step.shape))
-    return _multiplied(step, (x, y), names, (reach, reach), terms=1)
+    return _multiplied(step, (x, y), names, (1, 1), terms=1)
 
 
 @rule("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor")
@@ -56,6 +55,26 @@ def matmul(step: Step) -> Value:
     return contraction(step, x, y, (step.name(keys[0]), step.name(keys[1])))
 
 
+@rule("aten.linear.default")
+def linear(step: Step) -> Value:
+    """x W^T + b; where the input makes the weight, a product of two values."""
+    x, weight = step.value("input"), step.value("weight")
+    if weight.base == "constant" or weight.rank < 2:
+        return matrix(step, "input", constant_weight(step, "weight"), constant_bias(step), -1)
+    step.tally.kind = "matrix product"
+    turned = weight.viewed(weight.shape[::-1], lambda s: s.T)
+    return _biased(step, contraction(step, x, turned, (step.name("input"), step.name("weight"))))
+
+
+def _biased(step: Step, y: Value) -> Value:
+    bias = constant_bias(step)
+    if bias is None:
+        return y
+    shape = (-1, *(1,) * (y.rank - 2)) if step.node.op.startswith("aten.conv") else (-1,)
+    offset = bias.literal.reshape(shape) if bias.count > 1 else bias.literal.reshape(())
+    return affine(step, y, spread.constant(1, y.rank), spread.ranked(offset, y.rank))
+
+
 @rule("aten.addmm.default")
 def addmm(step: Step) -> Value:
     """beta bias + alpha x @ y, both factors constants of the layer."""
@@ -75,8 +94,22 @@ def contraction(step: Step, x: Value, y: Value, names: tuple[str, str]) -> Value
         y = materialise(step, y, names[1])
     pairs = float(step.count) * terms
     step.tally.dense_macs += pairs
-    reach = spread.constant(pairs / x.count, x.rank), spread.constant(pairs / y.count, y.rank)
-    return _multiplied(step, (x, y), names, reach, terms=terms)
+    return _multiplied(step, (x, y), names, (pairs / x.count, pairs / y.count), terms=terms)
+
+
+def weighed_by_a_value(step: Step, weight: Value, reach: tuple[float, float], terms: int) -> Value:
+    """A convolution whose `weight` the input makes: `terms` products for each element of the output.
+
+    `reach` is how many products each element of the input and of the weight takes part in.
+    """
+    x = materialise(step, step.value("input"), step.name("input"))
+    weight = materialise(step, weight, step.name("weight"))
+    step.tally.dense_macs += float(step.count) * terms
+    y = _multiplied(step, (x, weight), (step.name("input"), step.name("weight")), reach, terms=terms)
+    if y.integers is not None:
+        # taps outside of a padded input add nothing
+        y = replace(y, integers=Domain(min(0, y.integers.low), max(0, y.integers.high)))
+    return _biased(step, replace(y, low=y.low.clamp(max=0), high=y.high.clamp(min=0)))
 
 
 def _without_offset(step: Step, x: Value, name: str) -> Value:
@@ -87,13 +120,13 @@ def _multiplied(
     step: Step,
     values: tuple[Value, Value],
     names: tuple[str, str],
-    reach: tuple[Spread, Spread],
+    reach: tuple[float, float],
     *,
     terms: int,
 ) -> Value:
     x, y = values
     bounded = [
-        event(name, v, fanout) for v, name, fanout in zip(values, names, reach, strict=True)
+        charged(step, v, name, fanout) for v, name, fanout in zip(values, names, reach, strict=True)
         if v.base == "integer" and v.origin == "fired"
     ]  # fmt: skip
     low, high = _extremes(x, y, terms, len(step.shape))
@@ -111,7 +144,7 @@ def _multiplied(
         step.tally.domain = why
     if x.has_gain or y.has_gain:
         # the gains wait behind the product
-        gain, deferred = _joint_gain(x, y, terms, step), (*x.deferred, *y.deferred)
+        gain, deferred = _joint_gain(x, y, terms, step), (*x.deferred, *y.deferred) or (step.node.name,)
         if x.has_gain and y.has_gain and not spread.is_uniform(gain):
             # two that differ by place become one where their product is
             deferred = (*deferred, step.node.name)
@@ -143,13 +176,11 @@ def _integer_product(
 
 
 def _origin_of_product(x: Value, y: Value, terms: int) -> tuple[Origin, int | None]:
-    """AND of spikes is a spike, a spike selects what a neuron bounds; sums of them are sums."""
-    binary = [
-        v for v in (x, y) if v.origin == "fired" and v.integers is not None and v.integers.kind == "binary"
-    ]
-    if not binary:
+    """AND of spikes is a spike, a spike or a sign selects what a neuron bounds; sums of them are sums."""
+    unit = [v for v in (x, y) if v.origin == "fired" and v.largest <= 1]
+    if not unit:
         return "product", None
-    other = y if binary[0] is x else x
+    other = y if unit[0] is x else x
     if terms > 1:
         return ("product" if other.origin == "product" else "sum"), None
     return other.origin or "product", other.levels

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, joined_origin, materialise
+from spikedrive.auditing.rules.elementwise import whole
 from spikedrive.auditing.rules.logic import as_bits, bit, is_binary
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
@@ -73,17 +74,14 @@ def _converted(step: Step, x: Value, name: str) -> Value:
     if step.node.dtype is torch.bool:
         as_bits(step, x)
         return x if is_binary(x) else bit(step)
-    x = materialise(step, x, name)
     limits = torch.iinfo(step.node.dtype)
-    fits = float(x.low.amin()) >= limits.min and float(x.high.amax()) <= limits.max
-    if fits and x.base == "integer" and not x.has_gain and not x.has_offset:
-        return x
+    if float(x.low.amin()) >= limits.min and float(x.high.amax()) <= limits.max:
+        return whole(step, x, name, "trunc")
+    x = materialise(step, x, name)
     step.tally.kind, step.tally.compares = "truncation", step.tally.compares + step.count
-    if not fits:
-        # what does not fit wraps around, or is whatever the machine makes of it
-        ends = (spread.constant(end, x.rank) for end in (limits.min, limits.max))
-        return of_real(step.shape, *ends)
-    return of_real(step.shape, x.low.floor(), x.high.ceil())
+    # what does not fit wraps around, or is whatever the machine makes of it
+    ends = (spread.constant(end, x.rank) for end in (limits.min, limits.max))
+    return of_real(step.shape, *ends)
 
 
 @rule("aten.permute.default", "aten.transpose.int", "aten.t.default", "aten.movedim.int", "aten.swapaxes.default",
