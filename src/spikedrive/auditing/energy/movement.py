@@ -50,7 +50,8 @@ class Mover:
         counts = {key: getattr(tally, key) / self.rates.batch for key in COUNTED}
         caused = sum(map(self.rates.additions, chosen))
         counts["additions"] += caused
-        if not any(counts.values()):
+        # a layer that hears nothing still reads its map
+        if not (chosen or any(counts.values())):
             return Work()
         if tally.node.op in NEURON_OPS:
             return Work(**counts, streams=self._neuron(tally))
@@ -124,7 +125,7 @@ class Mover:
             elif not once:
                 read = (caused + executed) / max(1, len(self._operands(tally)) - 1)
             streams.append(self._map(value, twin, read=read, spikes=self._spikes(name, chosen)))
-        if caused:
+        if chosen:
             streams.append(self._sums(out, caused + biases))
         if executed:
             streams.append(self._map(out, twin, written=written))
