@@ -15,8 +15,8 @@ from spikedrive.auditing.ledger import Event
 from spikedrive.auditing.trace import Graph, evaluate
 from spikedrive.errors import AuditError, ShapeError, ValueRangeError
 
-# elements of the largest tensor of a chunk: 128 MiB in fp32
-LARGEST_TENSOR = 2**25
+# elements of the largest tensor of a chunk, 16 MiB in fp32: a chunk costs no more memory than one large image
+LARGEST_TENSOR = 2**22
 
 
 @dataclass
