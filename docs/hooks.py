@@ -1,4 +1,4 @@
-"""Fills the command line's page with the help texts themselves, so that they cannot disagree."""
+"""Fills pages with what the code itself says, so that they cannot disagree: help texts and tables."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import Any
 import typer.main
 
 from spikedrive.cli.app import app
-
-MARK = "<!-- every verb -->"
+from spikedrive.interop import neurobench
+from spikedrive.interop.libraries import LIBRARIES
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page with the mark replaced by one section a verb."""
-    return markdown.replace(MARK, _verbs()) if MARK in markdown else markdown
+    """The page with each mark replaced by what it stands for."""
+    for mark, text in MARKS.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, text())
+    return markdown
+
+
+def _neurons_of_others() -> str:
+    rows = [f"| {name} | {', '.join(f'`{n}`' for n in known.NEURONS)} |" for name, known in LIBRARIES.items()]
+    return "\n".join(["| library | neurons with an exact counterpart |", "|---|---|", *rows])
 
 
 def _verbs() -> str:
@@ -25,3 +33,10 @@ def _verbs() -> str:
             with verb.make_context(name, [], parent=context, resilient_parsing=True) as inner:
                 sections.append(f"## {name}\n\n```text\n{verb.get_help(inner).strip()}\n```")
     return "\n\n".join(sections)
+
+
+MARKS = {
+    "<!-- every verb -->": _verbs,
+    "<!-- neurons of others -->": _neurons_of_others,
+    "<!-- differences from neurobench -->": neurobench.table,
+}
