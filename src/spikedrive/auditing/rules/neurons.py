@@ -37,9 +37,12 @@ def integer(step: Step) -> tuple[Value, ...]:
 
 
 def fired(
-    step: Step, *, comparisons: int, decay: float | Value, carries: bool, updates: int = 1
+    step: Step, *, comparisons: int, decay: float | Value, carries: bool, updates: int = 1, substeps: int = 1
 ) -> tuple[Value, ...]:
-    """What leaves a neuron: its declared domain, and nothing known of its membrane."""
+    """What leaves a neuron: its declared domain, and nothing known of its membrane.
+
+    `updates` counts the updates of a membrane for all of the output's `substeps` together.
+    """
     x, tally = step.value("x"), step.tally
     if (x.gain.shape[0] > 1 and carries) or bool((x.gain == 0).any()):
         x = materialise(step, x, step.name("x"))
@@ -49,8 +52,9 @@ def fired(
     tally.kind = "neuron"
     tally.compares += step.count * comparisons
     if carries or updates > 1:
-        tally.membrane_updates += step.count * updates
-        _leak(step, decay, step.count * updates)
+        count = step.count // substeps * updates
+        tally.membrane_updates += count
+        _leak(step, decay, count)
     domain = declared(step)
     scaled = of_integers(step.shape, domain, "fired", levels=domain.levels)
     tally.domain = str(domain)
