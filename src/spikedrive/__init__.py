@@ -26,13 +26,16 @@ _PUBLIC = {
     "train": "spikedrive.training",
     "audit": "spikedrive.auditing",
     "Audit": "spikedrive.auditing",
+    "unroll": "spikedrive.transforms",
+    "verify_unrolled": "spikedrive.transforms",
+    "make_additive": "spikedrive.transforms",
     "compile": "spikedrive.engine.lower",
     "load": "spikedrive.engine",
     "SpikedriveError": "spikedrive.errors",
 }
 _PACKAGES = {
     "auditing", "blocks", "data", "encoders", "engine", "errors", "interop", "models", "neurons", "ops", "recipes",
-    "reports", "state", "tasks", "training",
+    "reports", "state", "tasks", "training", "transforms",
 }  # fmt: skip
 
 PLUGINS = ("spikedrive.interop.libraries",)
@@ -47,10 +50,12 @@ if TYPE_CHECKING:
     from spikedrive.models import ModelCard, create_model, from_reference, list_models, load_model, save_model
     from spikedrive.state import Stateful, Stream, recompute, run
     from spikedrive.training import Recipe, train
+    from spikedrive.transforms import make_additive, unroll, verify_unrolled
 
 __all__ = [
-    "Audit", "ModelCard", "Recipe", "SpikedriveError", "Stateful", "Stream", "audit", "compile", "create_model",
-    "from_reference", "fuse", "list_models", "load", "load_model", "recompute", "run", "save_model", "train",
+    "Audit", "ModelCard", "Recipe", "SpikedriveError", "Stateful", "Stream", "audit", "compile",
+    "create_model", "from_reference", "fuse", "list_models", "load", "load_model", "make_additive",
+    "recompute", "run", "save_model", "train", "unroll", "verify_unrolled",
 ]  # fmt: skip
 
 

@@ -46,6 +46,10 @@ class AuditError(SpikedriveError, RuntimeError):
     """A graph that the audit cannot prove anything about."""
 
 
+class UnrollError(SpikedriveError, ValueError):
+    """A network that has no form in binary steps."""
+
+
 class LoweringError(SpikedriveError, RuntimeError):
     """An audited graph that the engine cannot lower to integers."""
 

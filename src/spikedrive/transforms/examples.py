@@ -1,0 +1,30 @@
+"""The input that a model is traced with where the user gives none."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spikedrive.errors import ConfigError
+
+
+def example_of(
+    what: str, model: nn.Module, example: Tensor | tuple[Tensor, ...] | None
+) -> tuple[Tensor, ...]:
+    """The given example, or zeros (B, C, H, W) or (T, B, C, H, W) in the size that the model's card names.
+
+    *Raises*: ConfigError for a model without a card.
+    """
+    if example is not None:
+        return tuple(example) if isinstance(example, (tuple, list)) else (example,)
+    card = getattr(model, "card", None)
+    if card is None:
+        raise ConfigError(
+            f"{what} got a {type(model).__name__} without a card and no example; it takes one input as the model takes "
+            f"it. Call {what}(model, example=x)."
+        )
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    channels, height, width = card.input_size
+    size = (1, getattr(model, "in_channels", channels), height, width)
+    steps = getattr(model, "steps", card.steps)
+    return (torch.zeros((steps, *size) if card.input == "frames" else size, dtype=dtype),)
