@@ -1,5 +1,5 @@
-"""Write the tables of the README and of docs/performance.md from benchmarks/results/*.csv, so that no figure in
-them is typed by hand.
+"""Write the tables of the README, docs/performance.md and docs/explanation/counters.md from benchmarks/results/*.csv,
+so that no figure in them is typed by hand.
 
 Usage: python benchmarks/tables.py [--check]
 """
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
+import audit_page
 import neuron_tables
 import results
 
@@ -86,6 +87,7 @@ def main() -> None:
     pages = {
         results.ROOT / "README.md": table(),
         results.ROOT / "docs" / "performance.md": neuron_tables.page(neuron_tables.measured()),
+        results.ROOT / "docs" / "explanation" / "counters.md": audit_page.page(audit_page.measured()),
     }
     for path, text in pages.items():
         _fill(path, text)
