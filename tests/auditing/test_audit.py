@@ -58,6 +58,8 @@ def test_chunks_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> No
     whole = audit(model, x, data=x)
     monkeypatch.setattr("spikedrive.auditing.measure.LARGEST_TENSOR", 130)
     assert audit(model, x, data=x) == whole
+    monkeypatch.setattr("spikedrive.auditing.measure.LARGEST_PART", 3)
+    assert audit(model, x, data=x) == whole
 
 
 def test_data_of_a_sequence_is_counted_along_its_batch_axis() -> None:

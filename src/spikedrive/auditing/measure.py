@@ -12,11 +12,14 @@ from torch import Tensor
 
 from spikedrive.auditing import spread
 from spikedrive.auditing.ledger import Event
+from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.trace import Graph, evaluate
 from spikedrive.errors import AuditError, ShapeError, ValueRangeError
 
 # elements of the largest tensor of a chunk, 16 MiB in fp32: a chunk costs no more memory than one large image
 LARGEST_TENSOR = 2**22
+# and of what is held in fp64 at once
+LARGEST_PART = 2**20
 
 
 @dataclass
@@ -140,28 +143,39 @@ def _run(graph: Graph, inputs: tuple[Tensor, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def _record(graph: Graph, event: Event, seen: Activity, value: Tensor) -> None:
-    n = _integers(value, event)
-    most = float(n.amax()) if n.numel() else 0.0
-    if most > event.largest + 1e-3:
-        node = graph[event.node]
-        raise AuditError(
-            f"{node.op} in {node.where} gave the integer {most:g} on the data, beyond the {event.largest} that the "
-            "audit proved; a rule or a declared domain is wrong. Correct it before trusting the audit."
-        )
-    seen.elements += n.numel()
-    seen.nonzero += float(torch.count_nonzero(n))
-    seen.total += float(n.sum(dtype=torch.float64))
-    if spread.is_uniform(event.fanout):
-        seen.additions += float(n.sum(dtype=torch.float64)) * float(event.fanout.flatten()[0])
+    for part, gain, offset, fanout in _parts(value, event.gain, event.offset, event.fanout):
+        n = _integers(part, gain, offset)
+        most = float(n.amax()) if n.numel() else 0.0
+        if most > event.largest + 1e-3:
+            node = graph[event.node]
+            raise AuditError(
+                f"{node.op} in {node.where} gave the integer {most:g} on the data, beyond the {event.largest} that the "
+                "audit proved; a rule or a declared domain is wrong. Correct it before trusting the audit."
+            )
+        seen.elements += n.numel()
+        seen.nonzero += float(torch.count_nonzero(n))
+        seen.total += float(n.sum(dtype=torch.float64))
+        if spread.is_uniform(fanout):
+            seen.additions += float(n.sum(dtype=torch.float64)) * float(fanout.flatten()[0])
+            continue
+        still = [axis for axis in range(n.dim()) if fanout.shape[axis] == 1]
+        totals = n.sum(still, keepdim=True, dtype=torch.float64)
+        seen.additions += float((totals.cpu() * fanout).sum())
+
+
+def _parts(value: Tensor, *spreads: Spread) -> Iterator[tuple[Tensor, ...]]:
+    """The value in slices with what belongs to each, so that copies in fp64 stay small."""
+    axis = next((axis for axis, size in enumerate(value.shape) if size > 1), None)
+    if axis is None or value.numel() <= LARGEST_PART:
+        yield value, *spreads
         return
-    still = [axis for axis in range(n.dim()) if event.fanout.shape[axis] == 1]
-    totals = n.sum(still, keepdim=True, dtype=torch.float64)
-    seen.additions += float((totals.cpu() * event.fanout).sum())
+    for i in range(value.shape[axis]):
+        yield tuple(x if x.shape[axis] == 1 else x.narrow(axis, i, 1) for x in (value, *spreads))
 
 
-def _integers(value: Tensor, event: Event) -> Tensor:
-    if spread.is_uniform(event.gain) and not bool(event.offset.any()):
-        gain = float(event.gain.flatten()[0])
-        return value.abs() if abs(gain) == 1 else (value / gain).abs()
-    gain, offset = (c.to(value.device, torch.float64) for c in (event.gain, event.offset))
+def _integers(value: Tensor, gain: Spread, offset: Spread) -> Tensor:
+    if spread.is_uniform(gain) and not bool(offset.any()):
+        one = float(gain.flatten()[0])
+        return value.abs() if abs(one) == 1 else (value / one).abs()
+    gain, offset = (c.to(value.device, torch.float64) for c in (gain, offset))
     return ((value - offset) / torch.where(gain == 0, torch.inf, gain)).abs()
