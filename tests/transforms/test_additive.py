@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import spikedrive as sd
-from spikedrive.blocks import DepthwisePointwise, RepConv, TdBN
+from spikedrive.blocks import DepthwisePointwise, RepConv, SpikeAttention, TdBN
 from spikedrive.errors import ConfigError
 from spikedrive.neurons import ILIF, LIF, PLIF
 from spikedrive.ops.fold import over_time
@@ -68,58 +68,81 @@ class Timed(nn.Module):
         return self.norm(over_time(self.conv, self.neuron(x)))
 
 
-CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
-    "batch norm": (
-        lambda: chain(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6)), (4, 8, 8), "BatchNorm folded into layers.0.0",
+MAPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "norm": (lambda: chain(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6)), "norm.layers.0.1: BatchNorm folded into"),
+    "fixed": (
+        lambda: chain(nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6, affine=False)),
+        "fixed.layers.0.1: BatchNorm folded into",
     ),
-    "without affine": (
-        lambda: chain(nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6, affine=False)), (4, 8, 8), "BatchNorm folded",
-    ),
-    "linear": (lambda: chain(nn.Linear(4, 6), nn.BatchNorm1d(6)), (4,), "BatchNorm folded"),
-    "over time": (Timed, (4, 8, 8), "BatchNorm folded into conv"),
+    "timed": (Timed, "timed.norm: BatchNorm folded into"),
     "depthwise": (
-        lambda: chain(nn.Conv2d(4, 4, 3, padding=1, stride=2, groups=4), nn.Conv2d(4, 6, 1)), (4, 8, 8),
-        "merged into layers.0.0, 70 weights became 222",
+        lambda: chain(nn.Conv2d(4, 4, 3, padding=1, stride=2, groups=4), nn.Conv2d(4, 6, 1)),
+        "merged into parts.depthwise.layers.0.0, 70 weights became 222",
     ),
     "grouped": (
-        lambda: chain(nn.Conv2d(4, 6, 1, bias=False), nn.Conv2d(6, 8, 3, padding=1, groups=2)), (4, 8, 8), "merged",
+        lambda: chain(nn.Conv2d(4, 6, 1, bias=False), nn.Conv2d(6, 8, 3, padding=1, groups=2)),
+        "merged into parts.grouped",
     ),
-    "pointwise first": (lambda: chain(nn.Conv2d(4, 6, 1), nn.Conv2d(6, 8, 3)), (4, 8, 8), "merged"),
-    "two linear": (lambda: chain(nn.Linear(4, 3), nn.Linear(3, 5)), (4,), "merged"),
-    "three in a row": (
-        lambda: chain(
-            nn.Conv2d(4, 4, 1, bias=False), nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 1)
-        ),
-        (4, 8, 8), "merged",
-    ),
-    "constant": (lambda: chain(Scaled()), (4, 8, 8), "the constant a channel folded into layers.0.0.layer"),
-    "repconv": (lambda: chain(RepConv(4, 6)), (4, 8, 8), "RepConv became one layer with a bias"),
-    "pair": (lambda: chain(DepthwisePointwise(4, 6, 3)), (4, 8, 8), "DepthwisePointwise became one layer"),
-    "output scale": (
-        lambda: Steps(lambda: ILIF(scale=1 / 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)), (4, 8, 8),
-        "the output scale 0.333333 went into the weight of layers.1",
+    "pointwise": (lambda: chain(nn.Conv2d(4, 6, 1), nn.Conv2d(6, 8, 3)), "merged into parts.pointwise"),
+    "constant": (lambda: chain(Scaled()), "the constant a channel folded into parts.constant.layers.0.0.layer"),
+    "repconv": (lambda: chain(RepConv(4, 6)), "RepConv became one layer with a bias"),
+    "pair": (lambda: chain(DepthwisePointwise(4, 6, 3)), "DepthwisePointwise became one layer with a bias"),
+    "scale": (
+        lambda: Steps(lambda: ILIF(scale=1 / 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)),
+        "the output scale 0.333333 went into the weight of parts.scale.layers.1",
     ),
 }  # fmt: skip
+VECTORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "norm": (lambda: chain(nn.Linear(4, 6), nn.BatchNorm1d(6)), "norm.layers.0.1: BatchNorm folded into"),
+    "row": (
+        lambda: chain(nn.Linear(4, 5), nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)),
+        "row.layers.0.3: merged into parts.row.layers.0.0",
+    ),
+    "two": (lambda: chain(nn.Linear(4, 3), nn.Linear(3, 5)), "merged into parts.two"),
+}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_an_exact_repair_keeps_the_answer_and_is_applied_once(name: str) -> None:
-    build, shape, words = CASES[name]
-    net, x = settled(build()).double(), 2 * torch.randn(2, 3, *shape, dtype=torch.float64)
+class Together(nn.Module):
+    """The same input to each part."""
+
+    def __init__(self, parts: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part(x) for part in self.parts.values())
+
+
+@pytest.mark.parametrize(("cases", "shape"), [(MAPS, (4, 8, 8)), (VECTORS, (4,))], ids=["maps", "vectors"])
+def test_exact_repairs_keep_the_answer_and_are_applied_once(cases: Any, shape: tuple[int, ...]) -> None:
+    net = settled(Together({name: build() for name, (build, _) in cases.items()})).double()
+    x = 2 * torch.randn(2, 3, *shape, dtype=torch.float64)
     kept = {key: value.clone() for key, value in net.state_dict().items()}
     done = sd.make_additive(net, example=x, batch_axis=1)
-    assert words in " ".join(step.what for step in done.applied) and all(step.exact for step in done.applied)
-    assert done.after == "additive" and not done.left_out and done.multiplication_free
-    torch.testing.assert_close(done.model(x), net(x), rtol=1e-12, atol=1e-12)
+    taken = "\n".join(f"{step.module}: {step.what}" for step in done.applied)
+    assert [words for _, words in cases.values() if words not in taken] == []
+    assert (done.before, done.after) == ("hybrid", "additive") and done.multiplication_free
+    assert not done.left_out and not done.remaining and all(step.exact for step in done.applied)
+    for name, mine, its in zip(cases, done.model(x), net(x), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-12, atol=1e-12, msg=name)
+        assert float(its.detach().std()) > 0.05
     assert all(torch.equal(kept[key], value) for key, value in net.state_dict().items())
-    again = sd.make_additive(done.model, example=x, batch_axis=1)
-    assert again.applied == () and torch.equal(again.model(x), done.model(x))
+    if cases is VECTORS:
+        again = sd.make_additive(done.model, example=x, batch_axis=1)
+        assert again.applied == () and all(map(torch.equal, again.model(x), done.model(x)))
 
 
-def test_the_repair_is_what_makes_chains_additive() -> None:
-    for name in ("depthwise", "three in a row", "two linear", "repconv"):
-        build, shape, _ = CASES[name]
-        assert sd.make_additive(build(), example=torch.randn(2, 3, *shape), batch_axis=1).before == "hybrid"
+@pytest.mark.parametrize("neuron", ["LIF", "ILIF", "IF", "PLIF"])
+def test_the_scale_of_attention_goes_into_the_threshold(neuron: str) -> None:
+    torch.manual_seed(0)
+    block = SpikeAttention(
+        4, 2, variant="sdsa3", projection=lambda a, b: nn.Conv2d(a, b, 1), scale=1 / 8, neuron=neuron
+    )
+    x = 4 * torch.randn(3, 2, 4, 4, 4)
+    before = block(x)
+    (change,) = repairs.scales_into_thresholds(nn.Sequential(block), pytest.fail)
+    assert change.what == "the scale 0.125 went into the threshold, now 4" and block.scale == 1
+    assert torch.equal(block(x), before) and float(before.detach().std()) > 0
 
 
 class Shared(nn.Module):
@@ -198,30 +221,24 @@ def test_what_remains_is_tried_on_a_copy() -> None:
     torch.testing.assert_close(done.model(x), net(x))
 
 
-SMALL: dict[str, Any] = {"widths": (8, 16), "depths": (1, 1), "strides": (4, 2)}
+def small(**neuron: Any) -> Any:
+    return sd.create_model(
+        "meta_spikeformer_nano", widths=(8,), depths=(1,), strides=(4,), transformer_stages=0,
+        neuron={"name": "ILIF", **neuron},
+    )  # fmt: skip
 
 
-def test_the_demo_network_becomes_additive_and_still_saves(tmp_path: Any) -> None:
+def test_a_repaired_model_is_saved_where_its_arguments_build_it_again(tmp_path: Any) -> None:
     torch.manual_seed(0)
-    model = sd.create_model("meta_spikeformer_nano", **SMALL)
-    x = torch.randn(2, 1, 28, 28)
-    done = sd.make_additive(model, example=x)
-    assert (done.before, done.after) == ("hybrid", "additive") and model.training
-    attention: Any = done.model.get_submodule("stages.1.blocks.0.attention")
-    assert (attention.scale, attention.out_neuron.threshold) == (1.0, 512.0)
+    model, x = small(), torch.randn(2, 1, 28, 28)
+    done = sd.make_additive(model)
+    assert done.after == "additive" and model.training
     sd.save_model(done.model, tmp_path / "net.safetensors")  # type: ignore[arg-type]
     assert torch.equal(sd.load_model(tmp_path / "net.safetensors")(x), done.model(x))
-
-
-def test_a_model_that_its_arguments_cannot_build_again_is_not_saved(tmp_path: Any) -> None:
-    model = sd.create_model(
-        "meta_spikeformer_nano", widths=(8,), depths=(1,), strides=(4,), transformer_stages=0,
-        neuron={"name": "ILIF", "scale": 0.25},
-    )  # fmt: skip
-    done = sd.make_additive(model, example=torch.randn(1, 1, 28, 28))
-    assert any("output scale 0.25" in step.what for step in done.applied)
+    scaled = sd.make_additive(small(scale=0.25))
+    assert any("output scale 0.25" in step.what for step in scaled.applied)
     with pytest.raises(ConfigError, match="without a card"):
-        sd.save_model(done.model, tmp_path / "net.safetensors")  # type: ignore[arg-type]
+        sd.save_model(scaled.model, tmp_path / "net.safetensors")  # type: ignore[arg-type]
 
 
 def test_a_model_without_a_card_needs_an_example_to_repair() -> None:

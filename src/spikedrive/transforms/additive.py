@@ -112,9 +112,9 @@ def make_additive(
     shifts, which changes the answer: the report says by how much. What remains is tried too, on copies, and never
     kept. Applied to its own result it finds nothing more to do.
 
-    `example` is one batch of inputs as the model takes them; a registered model needs none, but measures nothing on
-    zeros. `batch_axis` is 0 for (B, ...) and 1 for (T, B, ...); a model's card says which. A model whose weights
-    `create_model` could not place again loses its card, so that `save_model` refuses it; use `torch.save`.
+    `example` is one batch of inputs as the model takes them; a registered model without one is tried on noise.
+    `batch_axis` is 0 for (B, ...) and 1 for (T, B, ...); a model's card says which. A model that its arguments would
+    not build again loses its card, so that `save_model` refuses it; use `torch.save`.
 
     *Raises*: AuditError for a model that cannot be exported; ConfigError for neither card nor example.
     """

@@ -11,7 +11,9 @@ from spikedrive.errors import ConfigError
 def example_of(
     what: str, model: nn.Module, example: Tensor | tuple[Tensor, ...] | None
 ) -> tuple[Tensor, ...]:
-    """The given example, or zeros (B, C, H, W) or (T, B, C, H, W) in the size that the model's card names.
+    """The given example, or noise (B, C, H, W) or (T, B, C, H, W) in the size that the model's card names.
+
+    The noise is normal, of a fixed seed: an example of zeros would move nothing and prove nothing.
 
     *Raises*: ConfigError for a model without a card.
     """
@@ -27,4 +29,5 @@ def example_of(
     channels, height, width = card.input_size
     size = (1, getattr(model, "in_channels", channels), height, width)
     steps = getattr(model, "steps", card.steps)
-    return (torch.zeros((steps, *size) if card.input == "frames" else size, dtype=dtype),)
+    shape = (steps, *size) if getattr(model, "input", card.input) == "frames" else size
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype),)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spikedrive.blocks import SpikeAttention, TdBN
 from spikedrive.blocks.linear import LinearChain
 from spikedrive.neurons import IF, ILIF, LIF, MPBNLIF, PLIF
-from spikedrive.transforms.neighbours import Neighbours
+from spikedrive.transforms.neighbours import LINEAR, Neighbours
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def fuse_chains(model: nn.Module, _look: Look) -> list[Change]:
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, look: Look) -> list[Change]:
     """Each BatchNorm right behind a layer into its weight and bias."""
+    if not any(isinstance(m, (nn.modules.batchnorm._BatchNorm, TdBN)) for m in model.modules()):
+        return []
     near, found = look(model), []
     for before, node in near.pairs():
         layer, norm = near.linear(before), near.module(node)
@@ -80,15 +82,23 @@ def fold_batch_norms(model: nn.Module, look: Look) -> list[Change]:
 @torch.no_grad()
 def fold_constants(model: nn.Module, look: Look) -> list[Change]:
     """Each learned constant that multiplies a layer's output into its weight and bias; it is one from then on."""
+    parameters = {
+        f"{path}.{name}".lstrip("."): constant
+        for path, module in model.named_modules()
+        if not isinstance(module, LINEAR)
+        for name, constant in module.named_parameters(recurse=False)
+        if bool((constant != 1).any())
+    }
+    if not parameters:
+        return []
     near, found = look(model), []
-    parameters = dict(model.named_parameters())
     for before, node in near.pairs():
         layer = near.linear(before)
         if node.op != "aten.mul.Tensor" or layer is None or len(node.refs) != 2:
             continue
         other = near.graph[node.refs[1]]
         constant = parameters.get(other.target) if other.op == "constant" else None
-        if constant is None or len(other.users) != 1 or bool((constant == 1).all()):
+        if constant is None or len(other.users) != 1:
             continue
         axis = -1 if isinstance(layer, nn.Linear) else -layer.weight.dim() + 1  # type: ignore[operator]
         sizes = [1] * (len(before.shape) - constant.dim()) + list(constant.shape)

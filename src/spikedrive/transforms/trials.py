@@ -13,12 +13,13 @@ from torch.utils import _pytree as pytree
 
 from spikedrive.auditing import Audit, Remaining
 from spikedrive.auditing.rules.neurons import is_shift
-from spikedrive.neurons import ILIF, LIF, PLIF
+from spikedrive.neurons import ILIF, LIF, PLIF, Neuron
 from spikedrive.transforms.repairs import Change, replace_module
 
 LEVELS = 15
 """Levels of the neuron that a trial puts in place of a real value: four bits."""
 _SMALLEST_SHIFT = 8
+_LEAKS = ("decay", "current_decay", "trace_decay")
 _KEPT = ("decay_input", "reset", "reset_value", "strict", "detach_reset", "surrogate", "save")
 _FUNCTIONS = (
     nn.SiLU, nn.GELU, nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.Hardswish, nn.Softplus, nn.Mish,
@@ -55,43 +56,44 @@ def nearest_shift(decay: float) -> float:
     return min([0.0, 1.0, *powers, *[1 - p for p in powers]], key=lambda leak: abs(leak - decay))
 
 
-def leak_of(module: nn.Module) -> float | None:
-    """The leak of a neuron that carries one membrane, where it is no shift."""
+def leaks_of(module: nn.Module) -> dict[str, float]:
+    """The leaks of a neuron that are no shifts, by their names."""
+    if not isinstance(module, Neuron) or getattr(module, "carry", True) is False:
+        return {}
     if type(module) is PLIF:
-        leak = 1 - float(module.w.detach().sigmoid())
+        leaks = {"decay": 1 - float(module.w.detach().sigmoid())}
     else:
-        leak = getattr(module, "decay", None)
-        if not isinstance(leak, float) or getattr(module, "carry", True) is False:
-            return None
-    return None if leak in (0.0, 1.0) or is_shift(leak) else leak
+        leaks = {name: getattr(module, name, None) for name in _LEAKS}
+    return {
+        k: v for k, v in leaks.items() if isinstance(v, float) and v not in (0.0, 1.0) and not is_shift(v)
+    }
 
 
-def round_leak(model: nn.Module, path: str) -> tuple[float, float]:
-    """Round the leak of the neuron at `path`, in place; what it was and what it is.
+def round_leak(model: nn.Module, path: str) -> list[tuple[float, float]]:
+    """Round the leaks of the neuron at `path`, in place; what each was and what it is.
 
     A learned leak becomes a fixed one: 1 - sigmoid(w) is seldom a power of two to the bit.
     """
     neuron: Any = model.get_submodule(path)
-    old = leak_of(neuron)
-    assert old is not None
-    new = nearest_shift(old)
+    leaks = leaks_of(neuron)
+    rounded = {name: nearest_shift(leak) for name, leak in leaks.items()}
     if type(neuron) is PLIF:
         options: dict[str, Any] = {name: getattr(neuron, name) for name in _KEPT}
-        fixed = LIF(new, neuron.threshold, **options)
-        replace_module(model, path, fixed.eval())
+        replace_module(model, path, LIF(rounded["decay"], neuron.threshold, **options).eval())
     else:
-        neuron.decay = new
-    return old, new
+        for name, leak in rounded.items():
+            setattr(neuron, name, leak)
+    return [(leaks[name], rounded[name]) for name in leaks]
 
 
 def round_leaks(model: nn.Module) -> list[Change]:
     """Round every leak to a shift, in place."""
-    changes = []
-    for path, module in list(model.named_modules()):
-        if path and leak_of(module) is not None:
-            old, new = round_leak(model, path)
-            changes.append(Change(path, f"the leak {old:.6g} became {new:g}, |change| {abs(new - old):.3g}"))
-    return changes
+    return [
+        Change(path, f"the leak {old:.6g} became {new:g}, |change| {abs(new - old):.3g}")
+        for path, module in list(model.named_modules())
+        if path and leaks_of(module)
+        for old, new in round_leak(model, path)
+    ]
 
 
 def proposals(model: nn.Module, audit: Audit, example: tuple[Tensor, ...]) -> tuple[Proposal, ...]:
@@ -109,9 +111,11 @@ def _proposal(
     step, delta = left.replacement, None
     if module is None or not left.module:
         pass
-    elif left.kind == "leak" and leak_of(module) is not None:
-        old, new = round_leak(trial, left.module)
-        step, delta = f"round the leak {old:.6g} to {new:g} (round_leaks=True)", abs(new - old)
+    elif leaks_of(module):
+        rounded = round_leak(trial, left.module)
+        delta = max(abs(new - old) for old, new in rounded)
+        changes = ", ".join(f"{old:.6g} to {new:g}" for old, new in rounded)
+        step = f"round the leak {changes} (round_leaks=True)"
     elif isinstance(module, _FUNCTIONS):
         step = f"an ILIF of {LEVELS} levels in place of {type(module).__name__}, calibrated on the example"
         neuron = _calibrated(module, lambda _given, out: out, trial, example)

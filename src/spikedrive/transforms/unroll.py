@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -173,6 +174,16 @@ class Operation(nn.Module):
 
         given = pytree.tree_map(real, self._given, is_leaf=lambda leaf: isinstance(leaf, Ref))
         return substeps.apply(node, node.function, given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # PyTorch's operations are no files; they are found again by their names
+        return {**self.__dict__, "_node": replace(self._node, function=None)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.op != "getitem":
+            namespace, name, overload = self.op.split(".")
+            self._node.function = getattr(getattr(getattr(torch.ops, namespace), name), overload)
 
     def extra_repr(self) -> str:
         """The operation, for print(model)."""
