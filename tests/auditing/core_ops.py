@@ -335,8 +335,8 @@ INTEGERS: dict[str, Counts] = {
     "clamp.default": compares(2 * N + 2 + 2 * N), "gt.Scalar": compares(3 * N), "where.ScalarOther": {"ands": 2 * N},
     # to truth values, three times
     "_to_copy.default": compares(3 * N),
-    # three bits each
-    "bitwise_and.Scalar": {"ands": 3 * N},
+    # the lowest of three bits
+    "bitwise_and.Scalar": {"ands": N},
     # two levels above the lowest; a mask by four, a division by three
     "floor_divide.default": compares(2 * N), "remainder.Scalar": multiplications(2 * N, sums=N, ands=N),
     "sort.default": compares(2 * N), "median.dim": compares(2 * N), "amax.default": compares(N - 1),

@@ -29,7 +29,8 @@ HYBRID = {
     "QIF, odd constants": (n.QIF(3.0, a0=0.75), {MEMBRANE: 3, REAL: 7}, 0),
     # v v, and a (h - v_rest) while somebody reads w
     "Izhikevich": (n.Izhikevich(a=0.1, b=0.2), {MEMBRANE: 3, REAL: 3}, 0),
-    "EIF": (n.EIF(), {}, 4),
+    # that of the resting membrane is a constant
+    "EIF": (n.EIF(), {}, 3),
     "KLIF": (n.KLIF(k=1.3), {REAL: 3}, 0),
     # m sigmoid(h / tau) twice, the first m being 0 and the last unread
     "CLIF": (n.CLIF(), {MEMBRANE: 2}, 6),

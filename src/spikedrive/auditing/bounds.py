@@ -14,7 +14,7 @@ from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, materialise
 from spikedrive.auditing.ledger import Ledger
 from spikedrive.auditing.rules import COMPLEX, RULES, Rule, neurons
-from spikedrive.auditing.trace import Graph, Node, trace
+from spikedrive.auditing.trace import Graph, Node, evaluate, is_pure, trace
 from spikedrive.auditing.value import Value, of_constant, of_integers, of_real, unbounded
 from spikedrive.errors import AuditError
 from spikedrive.neurons import Neuron
@@ -69,8 +69,10 @@ def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
         return of_constant(proof.graph.constants[node.name])
     if node.op == "getitem":
         return _part(proof, node)
-    step = Step(proof.graph, node, proof.values, proof.ledger)
     found = _rule_of(proof, node)
+    if _is_constant(proof, node):
+        return _constant(proof, node)
+    step = Step(proof.graph, node, proof.values, proof.ledger)
     if node.op in NEURON_OPS:
         _check_neuron(step)
     value = found(step)
@@ -93,6 +95,27 @@ def _within_type(node: Node, value: Value) -> Value:
 
 
 _WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
+
+
+def _is_constant(proof: Proof, node: Node) -> bool:
+    """Whether constants of the batch's size are all that it reads, as a state of zeros before the first step."""
+    read = [proof.values[name] for name in node.refs]
+    return (
+        bool(read)
+        and len(node.shapes) == 1
+        and all(isinstance(v, Value) and v.base == "constant" for v in read)
+        and is_pure(node)
+    )
+
+
+def _constant(proof: Proof, node: Node) -> Value:
+    known = {}
+    for name in node.refs:
+        value = proof.value(name)
+        tensor = spread.ranked(value.tensor, value.rank)  # type: ignore[arg-type]
+        known[name] = tensor.expand(value.shape).to(proof.graph[name].dtype)
+    with torch.no_grad():
+        return of_constant(evaluate(node, known, proof.graph.batch))
 
 
 def _rule_of(proof: Proof, node: Node) -> Rule:

@@ -488,11 +488,7 @@ def _leaves(tree: Any) -> list[Any]:
 def folded(graph: Graph) -> Graph:
     """The graph with everything that depends on constants alone evaluated, and dead nodes gone."""
     for node in graph.nodes:
-        if (
-            node.op in ("input", "constant", "getitem")
-            or node.function is None
-            or not _is_pure(node.function)
-        ):
+        if node.op in ("input", "constant", "getitem") or node.function is None or not is_pure(node):
             foldable = node.op == "getitem" and node.args[0].name in graph.constants
         else:
             foldable = all(name in graph.constants for name in node.refs) and not _follows_batch(node)
@@ -515,9 +511,15 @@ def folded(graph: Graph) -> Graph:
     return Graph(kept, graph.inputs, graph.outputs, constants, graph.batch, graph.dynamic, graph.batch_axis)
 
 
-def _is_pure(function: Callable[..., Any]) -> bool:
-    tags = getattr(function, "tags", ())
-    return isinstance(function, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded not in tags
+def is_pure(node: Node) -> bool:
+    """Whether it computes the same from the same, which random numbers and memory that was never written do not."""
+    tags = getattr(node.function, "tags", ())
+    written = not node.op.startswith(("aten.empty", "aten.new_empty"))
+    return (
+        isinstance(node.function, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded not in tags
+        and written
+    )
 
 
 def _follows_batch(node: Node) -> bool:

@@ -35,7 +35,7 @@ from spikedrive.ops.domain import Domain
 from spikedrive.ops.domains import NEURON_OPS
 from spikedrive.state import plain_path
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Grows with every change of a rule that can change a verdict or a count."""
 
 

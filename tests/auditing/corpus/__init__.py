@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from auditing.corpus import gates, products, scales
+from auditing.corpus import (
+    activations,
+    gates,
+    layers,
+    mixing,
+    products,
+    recurrence,
+    scales,
+    whole_numbers,
+    writes,
+)
 from auditing.nets import CASES, Case
 
-CORPUS: list[Case] = [*CASES, *products.CASES, *gates.CASES, *scales.CASES]
+THEMES = (activations, gates, layers, mixing, products, recurrence, scales, whole_numbers, writes)
+CORPUS: list[Case] = [*CASES, *(case for theme in THEMES for case in theme.CASES)]

@@ -20,7 +20,7 @@ from spikedrive.auditing.folding import (
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.value import LARGEST, Value, of_constant, of_integers, of_real
-from spikedrive.ops.domain import Domain, Ternary
+from spikedrive.ops.domain import Binary, Domain, Ternary
 
 
 def _scaled(step: Step, x: Value, factor: float, offset: float = 0.0) -> Value:
@@ -110,6 +110,8 @@ def _either_integers(moving: list[Value], *, zeros: bool, step: Step) -> Value |
     """The integers that hold all of them, or None where some are no integers of one scale."""
     emitted = [v for v in moving if v.base == "integer" and not v.has_offset]
     fixed = [v for v in moving if v.base == "constant"]
+    if moving and len(fixed) == len(moving):
+        return _either_constants(fixed, zeros=zeros, step=step)
     if not emitted or len(emitted) + len(fixed) < len(moving):
         return None
     gain = emitted[0].gain
@@ -128,6 +130,27 @@ def _either_integers(moving: list[Value], *, zeros: bool, step: Step) -> Value |
     integers = Domain(min(n.low for n in ranges), max(n.high for n in ranges))
     deferred = tuple(dict.fromkeys(name for v in emitted for name in v.deferred))
     return replace(of_integers(step.shape, integers, origin, levels=levels), gain=gain, deferred=deferred)
+
+
+def _either_constants(fixed: list[Value], *, zeros: bool, step: Step) -> Value | None:
+    """Whole multiples of one number, or one of two numbers: what a mask selects is then an integer."""
+    numbers = torch.cat([v.literal.flatten() for v in fixed] + [torch.zeros(int(zeros), dtype=torch.float64)])
+    rank = len(step.shape)
+    if not bool(torch.isfinite(numbers).all()):
+        return None
+    unit = float(numbers[numbers != 0].abs().amin())
+    n = numbers / unit
+    if bool((n == n.round()).all()) and float(n.abs().amax()) < LARGEST:
+        integers = Domain(int(n.amin()), int(n.amax()), unit)
+        unit_spikes = integers.levels == 1
+        return of_integers(
+            step.shape, integers, "fired" if unit_spikes else "sum", levels=1 if unit_spikes else None
+        )
+    low, high = float(numbers.amin()), float(numbers.amax())
+    if not bool(((numbers == low) | (numbers == high)).all()):
+        return None
+    spikes = of_integers(step.shape, Binary(), "fired", levels=1)
+    return replace(spikes, gain=spread.constant(high - low, rank), offset=spread.constant(low, rank))
 
 
 def _lowest(values: list[Value]) -> Spread:

@@ -103,7 +103,9 @@ def expanded(step: Step) -> Value:
     x = step.value("self")
     grown = x.viewed(step.shape, lambda s: spread.expanded(s, step.shape))
     copies = torch.Size(step.shape).numel() // max(1, x.count)
-    return replace(grown, repeats=x.repeats * copies, folds=grown.folds if copies == 1 else ())
+    # steps stand first; along other axes it is a map made larger
+    steps = step.shape[0] // (x.shape[0] if x.rank == len(step.shape) else 1) if copies > 1 else 1
+    return replace(grown, repeats=x.repeats * steps, folds=grown.folds if copies == 1 else ())
 
 
 @rule("aten.select.int", "aten.slice.Tensor", "aten.narrow.default", "aten.index_select.default", "aten.flip.default",

@@ -89,6 +89,13 @@ def part_replaced(step: Step) -> Value:
     return either(step, [x, part], [step.name("self"), step.name("src")])
 
 
+@rule("aten.diagonal_scatter.default", "aten.as_strided_scatter.default")
+def places_replaced(step: Step) -> Value:
+    """x with numbers written to places that are known beforehand."""
+    written = anywhere(step, step.value("src"), step.name("src"), step.shape)
+    return either(step, [step.value("self"), written], [step.name("self"), step.name("src")])
+
+
 @rule("aten.scatter.value", "aten.scatter.src")
 def scattered(step: Step) -> Value:
     """x with numbers written to places that another tensor names."""
@@ -121,7 +128,10 @@ def put(step: Step) -> Value:
     else:
         named = float(math.prod(torch.broadcast_shapes(*(v.shape for v in indices))))
         written_count = named * math.prod(n for axis, n in enumerate(x.shape) if axis not in axes)
-    if not all(v.base == "constant" for v in indices):
+    if not step["accumulate"] and written.count == 1 and named == x.count:
+        # a mask and one number
+        step.tally.kind, step.tally.ands = "selection", step.tally.ands + x.count
+    elif not all(v.base == "constant" for v in indices):
         _look_up(step, written_count)
     if step["accumulate"]:
         ones = torch.ones(written.shape, dtype=torch.float64)
