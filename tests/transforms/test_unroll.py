@@ -275,19 +275,24 @@ def test_a_wrong_copy_is_found_and_located() -> None:
 
 
 def test_what_fp32_rounds_is_counted_beside_the_proof() -> None:
-    # 0.1 + 0.2 + 0.2 is 0.5 in one order and less in another
-    net = Net(lambda x, a, w, b: b(w(a(x))), a=ILIF(3), w=nn.Linear(3, 1, bias=False), b=ILIF(2))
+    # a weight of which fifteen times it is not the sum of fifteen, and a threshold that lies between the two
+    torch.manual_seed(0)
+    weights = torch.rand(256)
+    product = 15 * weights
+    sums = torch.stack([torch.full((15, 1, 2, 1), float(w)).sum(0)[0, 1, 0] for w in weights])
+    at = int(((product - sums).abs() / product).argmax())
+    threshold = float(product[at] + sums[at])
+    net = Net(lambda x, a, w, b: b(w(a(x))), a=ILIF(15), w=nn.Linear(1, 1, bias=False), b=ILIF(1, threshold))
     with torch.no_grad():
-        torch.manual_seed(0)
-        x = torch.randint(0, 4, (1, 4096, 3)).float()
-        net.parts["w"].weight.copy_(torch.tensor([[0.1, 0.3, 0.7]]))  # type: ignore[union-attr]
-    report = sd.verify_unrolled(net, x, batch_axis=1, batch=4096)
-    assert report.rounded is not None and report.rounded.dtype == "float32"
-    assert report.to_dict()["rounded"]["neurons"][1]["compared"] == 4096
-    if report.rounded.differing:
-        first = report.rounded.first
-        assert first is not None and abs(first.integer - first.substeps) == 1
-        assert first.membrane == pytest.approx(first.substeps + 0.5, abs=1) and "by rounding" in report.text()
+        net.parts["w"].weight.fill_(float(weights[at]))  # type: ignore[union-attr, operator]
+    report = sd.verify_unrolled(net, torch.tensor([0.0, 15.0]).view(1, 2, 1), batch_axis=1)
+    assert report.equal and report.rounded is not None and report.rounded.dtype == "float32"
+    assert [(row.compared, row.differing) for row in report.rounded.neurons] == [(2, 0), (2, 1)]
+    first = report.rounded.first
+    assert first is not None and (first.neuron, first.sample) == ("parts.b", 1)
+    assert first.membrane == pytest.approx(0.5, abs=1e-6) and {first.integer, first.substeps} == {0, 1}
+    assert "float32: 1 of 4 integers of 2 neurons differ by rounding" in report.text()
+    assert report.to_dict()["rounded"]["neurons"][1]["differing"] == 1
 
 
 def test_no_data_and_another_models_copy_are_refused() -> None:
