@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from auditing.corpus.traced import example_of
 from auditing.nets import CASES, SPIKES, Fire, Net
-from auditing.test_corpus import example_of
 from spikedrive.auditing import Audit, audit, register_adapter
 from spikedrive.auditing.adapters import ADAPTERS
 from spikedrive.auditing.energy import TABLES, Work

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from auditing.corpus import CORPUS
+from auditing.corpus.traced import example_of, graph_of
 from auditing.nets import SPIKES, Case, Fire, Net
-from auditing.test_corpus import example_of, graph_of
 from spikedrive.auditing import audit
 from spikedrive.auditing.bounds import declared_domains, propagate
 from spikedrive.auditing.rules.linear import accumulator_bits
@@ -22,14 +22,15 @@ from spikedrive.ops.domain import Binary, Domain, Integer
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
 def test_every_value_lies_where_the_audit_says(case: Case) -> None:
-    x, graph = example_of(case, 3), graph_of(case)
+    graph = graph_of(case)
     proof = propagate(graph, case.inputs)
-    seen = {**graph.constants, graph.inputs[0]: x}
-    for node in graph:
-        if node.name not in seen:
-            seen[node.name] = evaluate(node, seen, 3)
-        if isinstance(proof.values[node.name], Value) and node.op != "constant":
-            _check(proof.value(node.name), seen[node.name])
+    for batch in (3,) if graph.dynamic else (graph.batch,) * 3:
+        seen = {**graph.constants, graph.inputs[0]: example_of(case, batch)}
+        for node in graph:
+            if node.name not in seen:
+                seen[node.name] = evaluate(node, seen, batch)
+            if isinstance(proof.values[node.name], Value) and node.op != "constant":
+                _check(proof.value(node.name), seen[node.name])
 
 
 def _check(value: Value, seen: Tensor) -> None:

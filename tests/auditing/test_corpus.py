@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
-import torch
 
 from auditing.corpus import CORPUS
+from auditing.corpus.traced import example_of, graph_of
 from auditing.nets import Case
 from spikedrive.auditing import audit
-from spikedrive.auditing.rules import RULES
-from spikedrive.auditing.trace import Graph, trace
 
 COUNTED = (
     "dense_macs", "additions", "multiplications", "functions", "shifts", "compares", "ands", "sums", "lookups",
     "membrane_updates",
 )  # fmt: skip
-
-
-def example_of(case: Case, batch: int = 2) -> torch.Tensor:
-    shape = list(case.shape)
-    shape.insert(case.batch_axis, batch)
-    if case.inputs:
-        return torch.randint(case.inputs[0].low, case.inputs[0].high + 1, shape).float()
-    return torch.randn(shape).abs() * 2
-
-
-@functools.cache
-def graph_of(case: Case) -> Graph:
-    """The traced network; tracing takes longer than everything else here."""
-    return trace(
-        case.net().eval(), example_of(case), batch_axis=case.batch_axis, decompose=lambda op: op not in RULES
-    )
 
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
@@ -49,4 +29,4 @@ def test_verdict_and_counts(case: Case, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_names_are_unique() -> None:
     names = [case.name for case in CORPUS]
-    assert len(set(names)) == len(names) >= 160
+    assert len(set(names)) == len(names) >= 350
