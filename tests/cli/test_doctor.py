@@ -19,7 +19,7 @@ def test_it_names_versions_and_what_runs_the_programs(command: Command) -> None:
     assert found["spikedrive"] == spikedrive.__version__
     assert found["numpy"][0].isdigit()
     assert found["cores"] >= 1
-    assert "not part of this build; the NumPy interpreter runs programs" in found["native kernels"]
+    assert found["engine"] == native.engine_summary()
 
 
 def test_it_says_so_where_there_is_no_compiler_and_no_browser(
@@ -55,6 +55,11 @@ def test_it_says_which_instruction_set_the_neurons_use_and_why_none(
         "scalar (of scalar, avx2)"
     )
     native._level.cache_clear()
+    monkeypatch.setattr(native, "run", None)
+    monkeypatch.setattr(native, "run_missing", "it was not built")
+    assert json.loads(command("doctor", "--json").out)["engine"] == (
+        "none: it was not built; programs run in NumPy"
+    )
 
 
 def test_people_get_a_table(command: Command) -> None:

@@ -44,7 +44,7 @@ def facts() -> dict[str, Any]:
         "gpu": "found" if Path("/dev/nvidia0").exists() else "none",
         "compiler": _first(COMPILERS),
         "neuron kernels": native.summary(),
-        "native kernels": "not part of this build; the NumPy interpreter runs programs, exact to the bit",
+        "engine": native.engine_summary(),
         "browser": _first(BROWSERS),
         "data: fashion_mnist": _folder(
             "/usr/share/datasets/fashion-mnist", "apt install dataset-fashion-mnist"

@@ -45,7 +45,7 @@ def interpret(ops: Sequence[Op], values: dict[str, Value], images: Array, keep: 
             f"{op.name}: {result.shape}"
         )
         assert _inside(result, value), f"{op.name} left its proven bounds {value.low}..{value.high}"
-        live[op.name] = result.astype(_integer(value.low, value.high), copy=False)
+        live[op.name] = result.astype(smallest(value.low, value.high), copy=False)
         for name in set(op.inputs):
             if last_use[name] == op.name and name not in keep:
                 del live[name]
@@ -107,7 +107,7 @@ def linear(op: Linear, value: Value, x: Array) -> Array:
 
 def neuron(op: Neuron, value: Value, x: Array) -> Array:
     """The membrane step by step; see the equation of `Neuron`."""
-    wide = _integer(-value.peak, value.peak)
+    wide = smallest(-value.peak, value.peak)
     rest = np.full(x.shape[1:], op.rest, wide)
     v, outputs = rest, []
     for t in range(op.steps):
@@ -116,7 +116,7 @@ def neuron(op: Neuron, value: Value, x: Array) -> Array:
             charge = charge - (charge >> op.decay)
         if not op.carry:
             v = rest
-        total = np.zeros(x.shape[1:], _integer(0, value.high))
+        total = np.zeros(x.shape[1:], smallest(0, value.high))
         for _ in range(op.repeats):
             h = (v >> op.decay) + (op.rest - (op.rest >> op.decay)) + charge
             s = np.zeros(h.shape, total.dtype)
@@ -131,7 +131,7 @@ def neuron(op: Neuron, value: Value, x: Array) -> Array:
 def matmul(op: MatMul, value: Value, a: Array, b: Array) -> Array:
     """The product of the last two axes."""
     number = _number(value.peak)
-    return np.matmul(a.astype(number), b.astype(number)).astype(_integer(value.low, value.high))
+    return np.matmul(a.astype(number), b.astype(number)).astype(smallest(value.low, value.high))
 
 
 def max_pool2d(op: MaxPool2d, value: Value, x: Array) -> Array:
@@ -217,7 +217,8 @@ def _number(peak: int) -> type[np.generic]:
     return np.float32 if peak < 2**24 else np.float64 if peak < 2**53 else np.int64
 
 
-def _integer(low: int, high: int) -> type[np.signedinteger[Any]]:
+def smallest(low: int, high: int) -> type[np.signedinteger[Any]]:
+    """The narrowest type that holds every integer in [low, high]."""
     for bits, kind in ((7, np.int8), (15, np.int16), (31, np.int32)):
         if -(2**bits) <= low and high < 2**bits:
             return kind
@@ -227,7 +228,7 @@ def _integer(low: int, high: int) -> type[np.signedinteger[Any]]:
 def _into_stream(sums: Array, shift: Array, bias: Array, value: Value) -> Array:
     # shifted and offset sums stay in their bounds, but a sum before its offset may be larger
     reach = value.magnitude + int(np.abs(bias).max(initial=0))
-    wide = _integer(-max(reach, value.peak), max(reach, value.peak))
+    wide = smallest(-max(reach, value.peak), max(reach, value.peak))
     y = sums.astype(wide, order="C")
     y <<= shift.astype(wide)
     y += bias.astype(wide)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from spikedrive import native
 from spikedrive.engine import pack
-from spikedrive.engine.interpreter import interpret
+from spikedrive.engine.interpreter import interpret, smallest
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check
-from spikedrive.errors import DtypeError, FormatError, ShapeError, unknown_name
+from spikedrive.errors import ConfigError, DtypeError, FormatError, ShapeError, unknown_name
+
+RUNTIMES = ("native", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ class Program:
                 "steps; it takes one input and ends with logits (K,). Compile the model again."
             )
         self.input = inputs[0]
+        self._engine: Engine | None = None
         self.steps = max(value.steps for value in self.values.values())
         largest = max(value.steps * math.prod(value.shape) for value in self.values.values())
         self.batch = max(1, min(64, 2**24 // max(largest, 1)))
@@ -81,13 +85,23 @@ class Program:
         """What is known of the logits."""
         return self.values[self.ops[-1].name]
 
-    def run(self, images: Any, *, neurons: bool | Sequence[str] = False, batch: int | None = None) -> Result:
+    def run(
+        self,
+        images: Any,
+        *,
+        neurons: bool | Sequence[str] = False,
+        batch: int | None = None,
+        runtime: Literal["native", "numpy"] | None = None,
+        threads: int | None = None,
+    ) -> Result:
         """The logits of raw images, and the integers of all neurons or of those in `neurons`.
 
-        `batch` images go through at a time, by default as many as fit some hundred megabytes.
+        `batch` images go through at a time, by default as many as fit some hundred megabytes. `runtime` is the
+        compiled engine where there is one, unless it says "numpy" or SPIKEDRIVE_IMPL is "reference": both give the
+        same integers. The engine takes `threads`, by default OMP_NUM_THREADS or every core that the process may use.
 
         Raises: ShapeError, DtypeError (floating point is refused: the program takes raw bytes),
-        UnknownNameError for a neuron that there is not.
+        UnknownNameError for a neuron or a runtime that there is not, ConfigError for a missing engine.
         """
         pixels = self._check_images(images)
         paths = list(self.neurons) if neurons is True else list(neurons or ())
@@ -99,10 +113,26 @@ class Program:
         # an empty batch runs once, for the shapes
         size = self.batch if batch is None else max(batch, 1)
         starts = range(0, max(pixels.shape[1], 1), size)
-        parts = [interpret(self.ops, self.values, pixels[:, i : i + size], keep) for i in starts]
+        evaluate = self._evaluate(runtime, threads)
+        parts = [evaluate(pixels[:, i : i + size], keep) for i in starts]
         logits = np.concatenate([part[answer][0] for part in parts]).astype(np.int64)
         kept = {path: np.concatenate([part[self.neurons[path]] for part in parts], axis=1) for path in paths}
         return Result(logits, self.output.scale, kept)
+
+    def _evaluate(
+        self, runtime: str | None, threads: int | None
+    ) -> Callable[[np.ndarray, set[str]], dict[str, np.ndarray]]:
+        if runtime not in (None, *RUNTIMES):
+            raise unknown_name("runtime", runtime, RUNTIMES)
+        if runtime == "native" and native.run is None:
+            raise ConfigError(
+                f"Program.run got runtime='native'; it takes 'numpy' here, since the engine is missing: "
+                f"{native.run_missing}."
+            )
+        reference = os.environ.get("SPIKEDRIVE_IMPL") == "reference"
+        if runtime == "numpy" or (runtime is None and (native.run is None or reference)):
+            return lambda images, keep: interpret(self.ops, self.values, images, keep)
+        return Engine.of(self, _threads(threads)).evaluate
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.sdx` file; the file is whole or untouched. Raises: StorageError."""
@@ -128,6 +158,48 @@ class Program:
                 "normalisation is folded into it. Pass the images as they were read."
             )
         return pixels if sequence else pixels[None]
+
+
+class Engine:
+    """The compiled engine with one program in it."""
+
+    def __init__(self, program: Program) -> None:
+        self._program, self._level = program, native.engine_level()
+        self._engine = native.run.Engine(
+            pack.dump(dataclasses.asdict(program.meta), program.ops), self._level
+        )
+        self._places = {op.name: place for place, op in enumerate(program.ops)}
+        self._threads = 1
+
+    @classmethod
+    def of(cls, program: Program, threads: int) -> Engine:
+        """That of the program, made at its first run and for another instruction set."""
+        if program._engine is None or program._engine._level != native.engine_level():
+            program._engine = cls(program)
+        program._engine._threads = threads
+        return program._engine
+
+    def evaluate(self, images: np.ndarray, keep: set[str]) -> dict[str, np.ndarray]:
+        """Every tensor named in `keep`, as `interpret` gives it."""
+        names = sorted(keep)
+        places = [self._places[name] for name in names]
+        found = self._engine.run(np.ascontiguousarray(images), images.shape[1], places, self._threads)
+        values = self._program.values
+        return {
+            name: array.astype(smallest(values[name].low, values[name].high), copy=False)
+            for name, array in zip(names, found, strict=True)
+        }
+
+
+def _threads(wanted: int | None) -> int:
+    if wanted is None:
+        named = os.environ.get("OMP_NUM_THREADS", "")
+        return int(named) if named.isdecimal() and int(named) else len(os.sched_getaffinity(0))
+    if wanted < 1:
+        raise ConfigError(
+            f"Program.run got threads={wanted}; it takes 1 or more. Leave it out for every core."
+        )
+    return wanted
 
 
 def load(path: str | os.PathLike[str]) -> Program:

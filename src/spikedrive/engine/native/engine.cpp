@@ -1,0 +1,294 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+
+#include "plain.hpp"
+
+namespace spikedrive::engine {
+
+namespace {
+
+constexpr int64_t most32 = INT32_MAX;
+
+bool fits32(const Value& value) { return value.peak <= most32 && value.high <= most32 && value.low >= -most32; }
+
+bool in_bytes(const Value& value) { return value.low >= 0 && value.high <= 255; }
+
+// Whether a membrane, its rungs or what a reset takes away may pass 32 bits.
+bool wide_membrane(const Op& op, const Value& y) {
+  const int64_t most = *std::max_element(op.ladder.begin(), op.ladder.end());
+  const auto resets = static_cast<__int128>(std::max(op.threshold, -op.threshold)) * static_cast<int64_t>(op.ladder.size());
+  return y.peak > most32 || most > most32 || resets > most32 || op.fraction >= 32;
+}
+
+// Strides under which the tensor is dense, if it is.
+std::optional<Shape> dense_layout(const Tensor& x) {
+  std::vector<size_t> axes;
+  for (size_t axis = 0; axis < x.shape.size(); ++axis)
+    if (x.shape[axis] > 1) axes.push_back(axis);
+  std::sort(axes.begin(), axes.end(), [&](size_t a, size_t b) { return x.strides[a] < x.strides[b]; });
+  int64_t stride = 1;
+  for (const size_t axis : axes) {
+    if (x.strides[axis] != stride) return std::nullopt;
+    stride *= x.shape[axis];
+  }
+  const bool whole = x.batch_stride == stride && (x.steps == 1 || x.step_stride == stride * x.batch);
+  return whole ? std::optional<Shape>(x.strides) : std::nullopt;
+}
+
+}  // namespace
+
+Engine::Engine(Program program, const std::string& level)
+    : program_(std::move(program)), kernels_(kernels_of(level.empty() ? levels_here().back() : level)) {
+  plan();
+}
+
+bool Engine::fits_layer(const Op& op) const {
+  const Value& x = program_.values[op.inputs[0]];
+  const Value& y = program_.values[&op - program_.ops.data()];
+  if (!in_bytes(x) || !fits32(y) || op.weight.bits != 8) return false;
+  if (op.kind == Kind::Linear) return true;
+  const bool depthwise = op.groups > 1 && op.groups == op.weight.shape[0] && op.weight.shape[1] == 1;
+  // windows of rows that are longer than a list of them may be, and those with gaps, run plainly
+  const bool dense = op.groups == 1 && op.dilation == Pair{1, 1};
+  return x.shape.size() == 3 && (depthwise || dense) && op.stride[0] == op.stride[1] && op.weight.shape[2] <= 64;
+}
+
+bool Engine::fits_neuron(const Op& op) const {
+  const int place = static_cast<int>(&op - program_.ops.data());
+  const Value& y = program_.values[place];
+  return in_bytes(y) && fits32(program_.values[op.inputs[0]]) && op.repeats <= 255 && op.ladder.size() <= 255 &&
+         op.decay < (wide_membrane(op, y) ? 64 : 32);
+}
+
+bool Engine::follows(const Op& op, int last, int begin) const {
+  const Value& y = program_.values[&op - program_.ops.data()];
+  // a stage gives 32 bits, so that what reads it knows
+  if (last < 0 || !fits32(y) || !fits32(program_.values[last]) || in_bytes(y)) return false;
+  if (op.kind == Kind::Shift) return op.left < 32;
+  if (op.kind != Kind::Add || op.inputs[0] == op.inputs[1]) return false;
+  const int other = op.inputs[0] == last ? op.inputs[1] : op.inputs[0];
+  const Value& beside = program_.values[other];
+  return other < begin && fits32(beside) && beside.shape == program_.values[last].shape;
+}
+
+void Engine::plan() {
+  const auto& ops = program_.ops;
+  const auto& values = program_.values;
+  plans_.resize(ops.size());
+  fires_.resize(ops.size());
+  readers_.resize(ops.size());
+  for (size_t i = 0; i < ops.size(); ++i)
+    for (const int input : ops[i].inputs) readers_[input].push_back(static_cast<int>(i));
+  std::vector<bool> taken(ops.size(), false);
+  for (int i = 0; i < static_cast<int>(ops.size()); ++i) {
+    const Op& op = ops[i];
+    if (op.kind == Kind::Neuron) {
+      fires_[i] = {op.ladder.data(), static_cast<int64_t>(op.ladder.size()), op.threshold, op.rest,
+                   static_cast<int>(op.decay), static_cast<int>(op.fraction), static_cast<int>(op.repeats), op.hard,
+                   op.decay_input, op.carry, wide_membrane(op, values[i])};
+    }
+    if (taken[i]) continue;
+    const bool layer = (op.kind == Kind::Conv2d || op.kind == Kind::Linear) && fits_layer(op);
+    const bool begins = layer || (op.kind == Kind::Neuron && fits_neuron(op)) || follows(op, op.inputs.empty() ? -1 : op.inputs[0], i);
+    if (!begins) continue;
+    plans_[i].fast = true;
+    plans_[i].chain.push_back(i);
+    if (layer) plans_[i].weights = std::make_shared<const Weights>(packed(op, kernels_.vector_bytes));
+    // what follows: sums with tensors that are there already, and one neuron
+    for (int last = i; ops[last].kind != Kind::Neuron;) {
+      int next = -1;
+      for (const int reader : readers_[last]) {
+        if (taken[reader]) continue;
+        const Op& r = ops[reader];
+        if (follows(r, last, i)) {
+          next = reader;
+          break;
+        }
+        if (next < 0 && r.kind == Kind::Neuron && fits_neuron(r)) next = reader;
+      }
+      if (next < 0) break;
+      taken[next] = true;
+      plans_[i].chain.push_back(next);
+      last = next;
+    }
+  }
+}
+
+std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
+                                std::vector<double>* seconds) const {
+  using Clock = std::chrono::steady_clock;
+  if (seconds) seconds->assign(program_.ops.size(), 0);
+  const auto& ops = program_.ops;
+  std::vector<Tensor> live(ops.size());
+  std::vector<bool> kept(ops.size(), false), done(ops.size(), false);
+  for (const int place : keep) kept[place] = true;
+  std::vector<size_t> waiting(ops.size());
+  for (size_t i = 0; i < ops.size(); ++i) waiting[i] = readers_[i].size();
+  for (int i = 0; i < static_cast<int>(ops.size()); ++i) {
+    const auto start = Clock::now();
+    if (!done[i]) {
+      if (ops[i].kind == Kind::Input) {
+        const Value& value = program_.values[i];
+        live[i] = empty(Type::u8, value.steps, batch, value.shape,
+                        dense_strides(value.shape, static_cast<int64_t>(value.shape.size()) - 1));
+        std::copy(images, images + value.steps * batch * value.size(), live[i].at<uint8_t>(0, 0));
+      } else if (plans_[i].fast) {
+        stage(i, live, kept, threads);
+        for (const int place : plans_[i].chain) done[place] = true;
+      } else {
+        live[i] = step(i, live);
+      }
+    }
+    if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
+    for (const int input : ops[i].inputs)
+      if (--waiting[input] == 0 && !kept[input]) live[input] = Tensor{};
+  }
+  std::vector<Tensor> results;
+  for (const int place : keep) results.push_back(live[place]);
+  return results;
+}
+
+Tensor Engine::step(int place, const std::vector<Tensor>& live) const {
+  const Op& op = program_.ops[place];
+  const Value& value = program_.values[place];
+  const Tensor& x = live[op.inputs[0]];
+  switch (op.kind) {
+    case Kind::Scale: return x;
+    case Kind::Reshape: return reshaped(x, op.shape);
+    case Kind::Permute: return permuted(x, op.axes);
+    case Kind::Slice: return sliced(x, op.axis, op.start, op.stop);
+    case Kind::MatMul:
+      if (const auto made = product(op, value, x, live[op.inputs[1]])) return *made;
+      break;
+    default: break;
+  }
+  std::vector<Tensor> inputs;
+  for (const int input : op.inputs) inputs.push_back(live[input]);
+  return plain(op, value, inputs);
+}
+
+void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads) const {
+  const Plan& plan = plans_[place];
+  const Op& op = program_.ops[place];
+  const Value& value = program_.values[place];
+  Tensor x = live[op.inputs[0]];
+  StageRun run{};
+  run.kernels = &kernels_;
+  run.threads = threads;
+  run.batch = x.batch;
+  Shape layout;
+  if (plan.weights) {
+    const bool conv = op.kind == Kind::Conv2d;
+    const auto last = static_cast<int64_t>(x.shape.size()) - 1;
+    x = arranged(x, Type::u8, dense_strides(x.shape, conv ? 0 : last));
+    layout = dense_strides(value.shape, conv ? 0 : static_cast<int64_t>(value.shape.size()) - 1);
+    run.weights = plan.weights.get();
+    run.layer = &op;
+    run.outputs = run.weights->outputs;
+    run.positions = value.size() / run.outputs;
+    run.binary = program_.values[op.inputs[0]].high <= 1;
+    run.narrow = value.peak <= INT16_MAX;
+    const bool matrix = !conv || (run.weights->rows == 1 && run.weights->columns == 1 && op.stride == Pair{1, 1} &&
+                                  op.padding == Pair{0, 0});
+    if (matrix) {
+      run.columns = run.in_columns = run.positions;
+    } else {
+      run.rows = value.shape[1];
+      run.columns = value.shape[2];
+      run.in_rows = x.shape[1];
+      run.in_columns = x.shape[2];
+      run.stride = op.stride[0];
+      run.padding_rows = op.padding[0];
+      run.padding = op.padding[1];
+      run.dilation_rows = op.dilation[0];
+      run.dilation = op.dilation[1];
+    }
+  } else {
+    const auto dense = dense_layout(x);
+    layout = dense ? *dense : dense_strides(x.shape, side_by_side(x.shape));
+    x = arranged(x, x.type == Type::u8 ? Type::u8 : Type::i32, layout);
+    run.outputs = 1;
+    run.positions = value.size();
+  }
+  run.input = x;
+  run.steps = 1;
+  // what somebody else reads, or wants to see, is written to memory
+  std::vector<Tensor> others, results(plan.chain.size());
+  others.reserve(plan.chain.size());
+  for (size_t link = 0; link < plan.chain.size(); ++link) {
+    const int at = plan.chain[link];
+    const Op& linked = program_.ops[at];
+    const Value& known = program_.values[at];
+    const bool neuron = linked.kind == Kind::Neuron;
+    const size_t inside = link + 1 < plan.chain.size() ? 1 : 0;
+    if (neuron || kept[at] || readers_[at].size() > inside)
+      results[link] = empty(neuron ? Type::u8 : Type::i32, known.steps, run.batch, known.shape, layout);
+    run.steps = std::max(run.steps, known.steps);
+    const Tensor* result = results[link].memory ? &results[link] : nullptr;
+    if (link == 0 && plan.weights) {
+      run.sums = result;
+      continue;
+    }
+    StageRun::Link made;
+    made.result = result;
+    made.steps = known.steps;
+    if (neuron) {
+      made.fire = &fires_[at];
+    } else if (linked.kind == Kind::Shift) {
+      made.left = static_cast<int>(linked.left);
+    } else {
+      const int before = link ? plan.chain[link - 1] : linked.inputs[0];
+      const int other = linked.inputs[0] == before ? linked.inputs[1] : linked.inputs[0];
+      const Tensor& given = live[other];
+      others.push_back(arranged(given, given.type == Type::u8 ? Type::u8 : Type::i32, layout));
+      made.other = &others.back();
+    }
+    run.chain.push_back(made);
+  }
+  run_stage(run, Costs{});
+  for (size_t link = 0; link < plan.chain.size(); ++link)
+    if (results[link].memory) {
+      // integers of 8 bits with a sign, say, that a layer gives stay 32 bits wide
+      live[plan.chain[link]] = results[link];
+    }
+}
+
+std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Tensor& a, const Tensor& b) const {
+  const size_t rank = value.shape.size();
+  const Value &left = program_.values[op.inputs[0]], &right = program_.values[op.inputs[1]];
+  if (!fits32(value) || !fits32(left) || !fits32(right) || (a.type != Type::u8 && b.type != Type::u8)) return std::nullopt;
+  // y = a b, or its transpose b' a' where only b is bytes
+  const bool turned = a.type != Type::u8;
+  const Tensor &bytes = turned ? b : a, &wide = turned ? a : b;
+  const size_t row = turned ? rank - 1 : rank - 2, inner = turned ? rank - 2 : rank - 1, column = turned ? rank - 2 : rank - 1;
+  const size_t wide_inner = turned ? rank - 1 : rank - 2;
+  const int64_t rows = value.shape[row], columns = value.shape[column], depth = bytes.shape[inner];
+  const Shape leading(value.shape.begin(), value.shape.end() - 2);
+  Shape strides = dense_strides(value.shape, static_cast<int64_t>(rank) - 1);
+  if (turned) strides[rank - 1] = columns, strides[rank - 2] = 1;
+  Tensor y = empty(Type::i32, value.steps, a.batch, value.shape, strides);
+  const Shape bytes_at = broadcast_strides(bytes, value.shape), wide_at = broadcast_strides(wide, value.shape);
+  std::vector<int64_t> places;
+  for_each(leading, bytes_at, [&](int64_t, int64_t place) { places.push_back(place); });
+  std::vector<int32_t> dense(depth * columns);
+  for (int64_t t = 0; t < value.steps; ++t)
+    for (int64_t n = 0; n < a.batch; ++n)
+      for_each(leading, wide_at, [&](int64_t i, int64_t place) {
+        with_type(wide.type, [&](auto kind) {
+          const auto* from = wide.at<decltype(kind)>(t, n) + place;
+          for (int64_t k = 0; k < depth; ++k)
+            for (int64_t m = 0; m < columns; ++m)
+              dense[k * columns + m] = static_cast<int32_t>(from[k * wide.strides[wide_inner] + m * wide.strides[column]]);
+        });
+        int32_t* to = y.at<int32_t>(t, n) + i * rows * columns;
+        std::fill(to, to + rows * columns, 0);
+        kernels_.product(rows, depth, columns, bytes.at<uint8_t>(t, n) + places[i], bytes.strides[row], bytes.strides[inner],
+                         dense.data(), to);
+      });
+  return y;
+}
+
+}  // namespace spikedrive::engine

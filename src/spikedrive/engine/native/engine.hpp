@@ -1,0 +1,53 @@
+// Runs a program: stages where kernels fit, views where nothing moves, plain loops for the rest.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+#include "program.hpp"
+#include "stage.hpp"
+#include "tensor.hpp"
+
+namespace spikedrive::engine {
+
+class Engine {
+ public:
+  // `level` names an instruction set, or is empty for the best of this machine.
+  Engine(Program program, const std::string& level);
+
+  const Program& program() const { return program_; }
+  const char* level() const { return kernels_.name; }
+
+  // The tensors of the operations at `keep`, for `batch` samples of bytes (steps, batch, shape...) row by row.
+  // `seconds`, where given, gets what each operation took; those that ran together stand with the first of them.
+  std::vector<Tensor> run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
+                          std::vector<double>* seconds = nullptr) const;
+
+ private:
+  struct Plan {
+    // the operations that run together with this one, in order; empty for one that a stage before it has run
+    std::vector<int> chain;
+    std::shared_ptr<const Weights> weights;
+    bool fast = false;
+  };
+
+  void plan();
+  bool fits_layer(const Op& op) const;
+  bool fits_neuron(const Op& op) const;
+  // whether `op` can go on with what `last` gives, in a stage that begins at `begin`
+  bool follows(const Op& op, int last, int begin) const;
+  Tensor step(int place, const std::vector<Tensor>& live) const;
+  void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads) const;
+  std::optional<Tensor> product(const Op& op, const Value& value, const Tensor& a, const Tensor& b) const;
+
+  Program program_;
+  const Kernels& kernels_;
+  std::vector<Plan> plans_;
+  std::vector<Fire> fires_;
+  std::vector<std::vector<int>> readers_;
+};
+
+}  // namespace spikedrive::engine

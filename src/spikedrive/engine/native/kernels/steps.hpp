@@ -1,0 +1,157 @@
+// Neurons, and what else is done element by element; the loops are simple enough for the compiler's vectors.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels.hpp"
+#include "vectors.hpp"
+
+namespace {
+
+using namespace spikedrive::engine;
+
+// elements whose membranes and charges stay in the first cache
+constexpr int64_t part = 512;
+
+// x << n of numbers that fit, negative ones too
+template <class R>
+inline R shifted(R x, int n) {
+  return static_cast<R>(static_cast<std::make_unsigned_t<R>>(x) << n);
+}
+
+// Any neuron, in loops that each do one thing.
+template <class R>
+void fire_part(const Fire& p, int64_t count, const int32_t* __restrict x, R* __restrict v, uint8_t* __restrict y) {
+  R h[part];
+  int32_t fired[part];
+  const auto threshold = static_cast<R>(p.threshold), rest = static_cast<R>(p.rest);
+  const R back = rest - (rest >> p.decay);
+  const int decay = p.decay, fraction = p.fraction;
+  if (!p.carry) std::fill(v, v + count, rest);
+  std::fill(y, y + count, uint8_t{0});
+  for (int r = 0; r < p.repeats; ++r) {
+    for (int64_t i = 0; i < count; ++i) {
+      R charge = shifted<R>(x[i], fraction);
+      if (p.decay_input) charge -= charge >> decay;
+      h[i] = (v[i] >> decay) + back + charge;
+      fired[i] = 0;
+    }
+    for (int64_t k = 0; k < p.rungs; ++k) {
+      const auto rung = static_cast<R>(p.ladder[k]);
+      for (int64_t i = 0; i < count; ++i) fired[i] += h[i] >= rung;
+    }
+    if (p.hard)
+      for (int64_t i = 0; i < count; ++i) v[i] = fired[i] > 0 ? rest : h[i];
+    else
+      for (int64_t i = 0; i < count; ++i) v[i] = h[i] - threshold * fired[i];
+    for (int64_t i = 0; i < count; ++i) y[i] = static_cast<uint8_t>(y[i] + fired[i]);
+  }
+}
+
+// The usual neuron: one rung, one charge a step, a membrane that is carried.
+template <bool hard, class R>
+void fire_once(const Fire& p, int64_t count, const int32_t* __restrict x, R* __restrict v, uint8_t* __restrict y) {
+  const auto threshold = static_cast<R>(p.threshold), rest = static_cast<R>(p.rest), rung = static_cast<R>(p.ladder[0]);
+  const R back = rest - (rest >> p.decay);
+  const int decay = p.decay, fraction = p.fraction;
+  for (int64_t i = 0; i < count; ++i) {
+    const R h = (v[i] >> decay) + back + shifted<R>(x[i], fraction);
+    const bool fired = h >= rung;
+    v[i] = fired ? (hard ? rest : h - threshold) : h;
+    y[i] = fired;
+  }
+}
+
+template <class R>
+void fire_as(const Fire& p, int64_t count, const int32_t* x, R* v, uint8_t* y) {
+  if (p.rungs == 1 && p.repeats == 1 && p.carry && !p.decay_input)
+    return p.hard ? fire_once<true>(p, count, x, v, y) : fire_once<false>(p, count, x, v, y);
+  for (int64_t i = 0; i < count; i += part) fire_part(p, std::min(part, count - i), x + i, v + i, y + i);
+}
+
+void fire(const Fire& p, int64_t count, const int32_t* x, void* v, uint8_t* y) {
+  if (p.wide) fire_as(p, count, x, static_cast<int64_t*>(v), y);
+  else fire_as(p, count, x, static_cast<int32_t*>(v), y);
+}
+
+void rest(const Fire& p, int64_t count, void* v) {
+  if (p.wide) std::fill_n(static_cast<int64_t*>(v), count, p.rest);
+  else std::fill_n(static_cast<int32_t*>(v), count, static_cast<int32_t>(p.rest));
+}
+
+void finish(const int32_t* sums, int64_t padded, const int32_t* shift, const int32_t* bias, int64_t bias_step,
+            int64_t columns, int64_t outputs, int32_t* y) {
+  for (int64_t x = 0; x < columns; ++x) {
+    const int32_t* __restrict from = sums + x * padded;
+    int32_t* __restrict to = y + x * outputs;
+    const int32_t* __restrict offset = bias + x * bias_step;
+    for (int64_t k = 0; k < outputs; ++k)
+      to[k] = shifted(from[k], shift[k]) + offset[k];
+  }
+}
+
+void add(int64_t count, const int32_t* a, const int32_t* b, int32_t* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = a[i] + b[i];
+}
+
+void shift(int64_t count, const int32_t* x, int left, int32_t* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = shifted(x[i], left);
+}
+
+void widen(int64_t count, const uint8_t* x, int32_t* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = x[i];
+}
+
+int64_t sum(int64_t count, const uint8_t* x) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < count; i += part) {
+    uint32_t sum = 0;
+    for (int64_t k = i; k < std::min(i + part, count); ++k) sum += x[k];
+    total += sum;
+  }
+  return total;
+}
+
+int64_t list(int64_t count, const uint8_t* x, uint32_t first, uint32_t* places) {
+  uint32_t* next = places;
+  const auto take = [&](int64_t i) {
+    for (uint8_t n = x[i]; n; --n) *next++ = first + static_cast<uint32_t>(i);
+  };
+  int64_t i = 0;
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  for (; i + 64 <= count; i += 64) {
+    const __m512i bytes = _mm512_loadu_si512(x + i);
+    for (uint64_t fired = _mm512_test_epi8_mask(bytes, bytes); fired; fired &= fired - 1) take(i + __builtin_ctzll(fired));
+  }
+#endif
+  for (; i + 8 <= count; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, x + i, 8);
+    while (eight) {
+      const int at = __builtin_ctzll(eight) / 8;
+      take(i + at);
+      eight &= ~(uint64_t{255} << (8 * at));
+    }
+  }
+  for (; i < count; ++i) take(i);
+  return next - places;
+}
+
+void product(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,
+             const int32_t* b, int32_t* y) {
+  for (int64_t n = 0; n < rows; ++n) {
+    int32_t* __restrict to = y + n * columns;
+    for (int64_t k = 0; k < inner; ++k) {
+      const int32_t times = a[n * a_row + k * a_inner];
+      const int32_t* __restrict from = b + k * columns;
+      if (times == 1)
+        for (int64_t m = 0; m < columns; ++m) to[m] += from[m];
+      else if (times)
+        for (int64_t m = 0; m < columns; ++m) to[m] += times * from[m];
+    }
+  }
+}
+
+}  // namespace

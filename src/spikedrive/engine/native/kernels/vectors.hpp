@@ -1,0 +1,70 @@
+// The vectors of an instruction set, by the compiler's own vector types, and the one operation that these lack.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+constexpr int vector_bytes = 64;
+#elif SPIKEDRIVE_RUN_LEVEL == 1
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+
+using Bytes = int8_t __attribute__((vector_size(vector_bytes)));
+using HalfBytes = uint8_t __attribute__((vector_size(vector_bytes / 2)));
+using Words = uint16_t __attribute__((vector_size(vector_bytes)));
+using SignedWords = int16_t __attribute__((vector_size(vector_bytes)));
+using Quads = int32_t __attribute__((vector_size(vector_bytes)));
+// as many 32-bit numbers as a vector has words
+using Wide = int32_t __attribute__((vector_size(2 * vector_bytes)));
+
+// vectors of 32-bit sums in a group of 64 outputs, and in 16
+constexpr int quads_of_group = 256 / vector_bytes, quads_of_16 = 64 / vector_bytes;
+// columns whose sums stay in registers together
+constexpr int dense_columns = vector_bytes == 64 ? 6 : 1;
+
+template <class V, class R>
+inline __attribute__((always_inline)) V load(const R* p) {
+  V x;
+  std::memcpy(&x, p, sizeof(V));
+  return x;
+}
+
+template <class V, class R>
+inline __attribute__((always_inline)) void store(R* p, V x) {
+  std::memcpy(p, &x, sizeof(V));
+}
+
+// sum[k] += a[0] w[4 k] + ... + a[3] w[4 k + 3], the four bytes of `a` without sign; no step of it rounds or saturates.
+inline __attribute__((always_inline)) Quads dot(Quads sum, int32_t a, Bytes w) {
+#if SPIKEDRIVE_RUN_LEVEL == 3
+  return (Quads)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(a), (__m512i)w);
+#elif SPIKEDRIVE_RUN_LEVEL == 2
+  // even and odd bytes as words: pairs of products of 8-bit numbers fit 32 bits
+  const __m512i x = _mm512_set1_epi32(a), low = _mm512_set1_epi16(255);
+  const __m512i even = _mm512_madd_epi16(_mm512_and_si512(x, low), _mm512_srai_epi16(_mm512_slli_epi16((__m512i)w, 8), 8));
+  const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(x, 8), _mm512_srai_epi16((__m512i)w, 8));
+  return (Quads)_mm512_add_epi32((__m512i)sum, _mm512_add_epi32(even, odd));
+#elif SPIKEDRIVE_RUN_LEVEL == 1
+  const __m256i x = _mm256_set1_epi32(a), low = _mm256_set1_epi16(255);
+  const __m256i even = _mm256_madd_epi16(_mm256_and_si256(x, low), _mm256_srai_epi16(_mm256_slli_epi16((__m256i)w, 8), 8));
+  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16((__m256i)w, 8));
+  return (Quads)_mm256_add_epi32((__m256i)sum, _mm256_add_epi32(even, odd));
+#else
+  uint8_t four[4];
+  std::memcpy(four, &a, 4);
+  for (int k = 0; k < vector_bytes / 4; ++k)
+    for (int j = 0; j < 4; ++j) sum[k] += four[j] * w[4 * k + j];
+  return sum;
+#endif
+}
+
+}  // namespace
