@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help install peers demo test test-all check lint types layers sizes triton cross doctest docs wheel bench clean
+.PHONY: help install peers demo test test-all check lint types layers sizes triton cross fuzz doctest docs wheel bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,8 +22,9 @@ help:
 	  'make demo      train, audit, compile, verify and report on the bundled images (runs/demo/report.html)' \
 	  'make test      the tests that everybody runs' \
 	  'make test-all  those, and the full-size ones that take many minutes' \
-	  'make check     lint, types, layers, sizes, Triton, 64-bit ARM, doctests, documentation, wheel' \
+	  'make check     lint, types, layers, sizes, Triton, 64-bit ARM, fuzzing, doctests, documentation, wheel' \
 	  'make cross     compile the kernels for 64-bit ARM and compare them, bit for bit, in an emulator' \
+	  'make fuzz      feed the loader of .sdx files with damaged ones for a minute, under sanitizers' \
 	  'make docs      the documentation in site/' \
 	  'make wheel     build the wheel and try it in an environment of its own' \
 	  'make peers     install the libraries of others, which the tests of models from them need (else skipped)' \
@@ -69,7 +70,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.dev
 	$(PYTEST) -m ''
 
-check: lint types layers sizes triton cross doctest docs wheel
+check: lint types layers sizes triton cross fuzz doctest docs wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -91,6 +92,10 @@ triton: $(VENV)/.dev
 # for this machine's own instruction sets: python tools/compare_isas.py here
 cross:
 	$(PYTHON) tools/compare_isas.py arm64
+
+# the programs of the tests are what it starts from
+fuzz: $(VENV)/.core
+	$(BIN)/python tools/fuzz_loader.py 60
 
 doctest: $(VENV)/.dev
 	$(BIN)/python -m pytest --doctest-modules src -q

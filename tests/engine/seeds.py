@@ -43,7 +43,8 @@ def vision() -> list[Op]:
         Sum(name="mean", inputs=("concat",), axes=(2, 1), mean=True),
         SumSteps(name="steps", inputs=("mean",), steps=3),
         Linear(name="head", inputs=("steps",), module="head", exponent=-9, shift=zeros.astype(np.int16), bias=zeros,
-               weight=rng.integers(-(2**20), 2**20, (3, 4)).astype(np.int32)),
+               weight=rng.integers(-(2**18), 2**18, (3, 4)).astype(np.int32)),
+        Multiply(name="logits", inputs=("head", "head")),
     ]  # fmt: skip
 
 

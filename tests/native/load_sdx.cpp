@@ -57,7 +57,8 @@ void print(const Array& array) {
     int64_t n = 0;
     // the sign comes down from the top
     std::memcpy(&n, array.data + i * array.bits / 8, static_cast<size_t>(array.bits / 8));
-    sum += static_cast<uint64_t>(static_cast<int64_t>(static_cast<uint64_t>(n) << (64 - array.bits)) >> (64 - array.bits));
+    const int above = 64 - array.bits;
+    sum += static_cast<uint64_t>(static_cast<int64_t>(static_cast<uint64_t>(n) << above) >> above);
   }
   std::printf("{\"bits\":%d,\"sum\":%" PRIu64 ",\"shape\":", array.bits, sum);
   print_list(array.shape);

@@ -7,94 +7,13 @@
 // inputs of a concatenation whose steps differ.
 #pragma once
 
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <numeric>
-#include <stdexcept>
 
-#include "fields.hpp"
-#include "json.hpp"
+#include "bounds.hpp"
 
 namespace spikedrive::engine {
 
-struct ShapeError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// Wide enough for the product of any two 64-bit integers.
-__extension__ typedef __int128 Wide;
-using Sizes = std::vector<Wide>;
-
-constexpr Wide int64_end = Wide{1} << 63;
-constexpr int64_t most_steps = int64_t{1} << 16, most_elements = int64_t{1} << 32;
-// NumPy 1.26 has 32, of which two are time and batch.
-constexpr size_t most_axes = 30;
-
 namespace inference {
-
-// A value before it is known to fit.
-struct Inferred {
-  Sizes shape;
-  Wide steps, low, high, peak, exponent = 0, divisor = 1;
-};
-
-inline Wide magnitude(Wide x) { return x < 0 ? -x : x; }
-inline Wide magnitude(const Value& x) { return std::max(magnitude(x.low), magnitude(x.high)); }
-inline Sizes sizes(const Shape& shape) { return {shape.begin(), shape.end()}; }
-
-inline bool same(const Shape& a, const Sizes& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
-
-// As far as `most_elements`; beyond that, some larger number.
-inline Wide product(const Sizes& sizes) {
-  Wide count = 1;
-  for (const Wide n : sizes)
-    if ((count *= n) > most_elements) break;
-  return count;
-}
-
-template <class Numbers>
-std::string words(const Numbers& shape) {
-  std::string out = "(";
-  for (size_t i = 0; i < shape.size() && i <= most_axes; ++i) {
-    char text[32];
-    // sizes that are no error fit a double
-    std::snprintf(text, sizeof text, "%s%.15g", i ? ", " : "", static_cast<double>(shape[i]));
-    out += i < most_axes ? text : ", ...";
-  }
-  return out + (shape.size() == 1 ? ",)" : ")");
-}
-
-inline ShapeError unfit(const Op& op, const Value& x, const std::string& accepted) {
-  return ShapeError("Operation " + quoted(op.name) + " (" + std::string(fields_of(op.kind).name) + ") got " +
-                    std::to_string(x.steps) + " steps of shape " + words(x.shape) + "; it takes " + accepted +
-                    ". Compile the model again.");
-}
-
-inline ShapeError too_large(const Op& op, double reached) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", reached);
-  return ShapeError("Operation " + quoted(op.name) + " can reach " + text +
-                    "; integers have 64 bits. Use fewer weight bits or fewer steps.");
-}
-
-// Products and sums of bounds: what passes 127 bits passes 64.
-struct Bounds {
-  const Op& op;
-
-  Wide times(Wide a, Wide b) const {
-    Wide out;
-    if (__builtin_mul_overflow(a, b, &out)) throw too_large(op, static_cast<double>(a) * static_cast<double>(b));
-    return out;
-  }
-  Wide plus(Wide a, Wide b) const {
-    Wide out;
-    if (__builtin_add_overflow(a, b, &out)) throw too_large(op, static_cast<double>(a) + static_cast<double>(b));
-    return out;
-  }
-  // x * 2**left
-  Wide shifted(Wide x, int64_t left) const { return times(x, Wide{1} << left); }
-};
 
 inline Inferred like(const Value& x) {
   return {sizes(x.shape), x.steps, x.low, x.high, x.peak, x.exponent, x.divisor};
@@ -125,36 +44,6 @@ inline Inferred neuron(const Op& op, const Value& x) {
   return {sizes(x.shape), op.steps, 0, bounds.times(levels, op.repeats), peak, op.exponent};
 }
 
-// The sums of the positive and of the negative ones of `count` integers, their smallest and their largest.
-struct Row {
-  Wide positive = 0, negative = 0, smallest = 0, largest = 0;
-};
-
-template <class Integer>
-Row row_of(const uint8_t* from, int64_t count) {
-  // a row is shorter than 2**32, so sums of bytes and of pairs of bytes fit
-  std::conditional_t<sizeof(Integer) <= 2, int64_t, Wide> positive = 0, negative = 0;
-  Integer smallest = 0, largest = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    Integer n;
-    std::memcpy(&n, from + i * sizeof n, sizeof n);
-    if (i == 0) smallest = largest = n;
-    positive += n > 0 ? n : 0, negative += n < 0 ? n : 0;
-    smallest = std::min(smallest, n), largest = std::max(largest, n);
-  }
-  return {positive, negative, smallest, largest};
-}
-
-inline Row row_of(const Array& array, int64_t first, int64_t count) {
-  const uint8_t* from = array.data + first * (array.bits / 8);
-  switch (array.bits) {
-    case 8: return row_of<int8_t>(from, count);
-    case 16: return row_of<int16_t>(from, count);
-    case 32: return row_of<int32_t>(from, count);
-    default: return row_of<int64_t>(from, count);
-  }
-}
-
 inline int64_t elements(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>());
 }
@@ -167,8 +56,9 @@ inline Inferred weighted(const Op& op, const Value& x, Sizes shape) {
   const Wide least = std::min<Wide>(x.low, 0), most = std::max<Wide>(x.high, 0);
   Wide low = 0, high = 0, peak = 0;
   for (int64_t k = 0; k < outputs; ++k) {
-    const Row weights = row_of(op.weight, k * length, length), offset = row_of(op.bias, k * offsets, offsets);
-    const Wide left = row_of(op.shift, k, 1).smallest;
+    const Sums weights = sums_of(op.weight, k * length, length);
+    const Extremes offset = extremes_of(op.bias, k * offsets, offsets);
+    const auto left = static_cast<int64_t>(extremes_of(op.shift, k, 1).smallest);
     if (left < 0 || left > 63) throw unfit(op, x, "shifts of 0 to 63");
     const Wide p = weights.positive, n = weights.negative;
     const Wide sum = bounds.times(p - n, magnitude(x));
@@ -370,8 +260,9 @@ inline Inferred slice(const Op& op, const Value& x) {
 
 inline Inferred concat(const Op& op, const std::vector<const Value*>& inputs) {
   if (inputs.empty() || op.axis < 0 || op.axis >= static_cast<int64_t>(inputs[0]->shape.size()))
-    throw ShapeError("Operation " + quoted(op.name) + " got " + std::to_string(inputs.size()) + " inputs and axis " +
-                     std::to_string(op.axis) + "; it takes at least one input that has the axis. Compile the model again.");
+    throw ShapeError("Operation " + in_quotes(op.name) + " got " + std::to_string(inputs.size()) + " inputs and axis " +
+                     std::to_string(op.axis) + "; it takes at least one input that has the axis. " +
+                     "Compile the model again.");
   const Value& first = *inputs[0];
   Inferred y = like(first);
   y.shape[op.axis] = 0;
@@ -409,7 +300,7 @@ inline size_t inputs_of(Kind kind) {
 inline Inferred infer(const Op& op, const std::vector<const Value*>& inputs) {
   const size_t count = inputs_of(op.kind);
   if (op.kind != Kind::Concat && inputs.size() != count)
-    throw ShapeError("Operation " + quoted(op.name) + " got " + std::to_string(inputs.size()) + " inputs; " +
+    throw ShapeError("Operation " + in_quotes(op.name) + " got " + std::to_string(inputs.size()) + " inputs; " +
                      std::string(fields_of(op.kind).name) + " takes " + std::to_string(count) +
                      ". Compile the model again.");
   switch (op.kind) {
@@ -431,7 +322,7 @@ inline Inferred infer(const Op& op, const std::vector<const Value*>& inputs) {
     case Kind::Concat: return concat(op, inputs);
     case Kind::Pad: return pad(op, *inputs[0]);
   }
-  throw ShapeError("Operation " + quoted(op.name) + " is of no known kind; compile the model again.");
+  throw ShapeError("Operation " + in_quotes(op.name) + " is of no known kind; compile the model again.");
 }
 
 // What every value obeys, whatever gave it.
@@ -442,10 +333,10 @@ inline Value settled(const Op& op, const Inferred& y) {
   bool fits = y.steps >= 1 && y.steps <= most_steps && y.shape.size() <= most_axes;
   for (const Wide n : y.shape) fits = fits && n >= 1 && (count *= n) <= most_elements;
   if (!fits || count > most_elements)
-    throw ShapeError("Operation " + quoted(op.name) + " gives " + std::to_string(static_cast<int64_t>(y.steps)) + " steps of shape " +
-                     words(y.shape) + "; a program has 1 to " + std::to_string(most_steps) + " steps, at most " +
-                     std::to_string(most_axes) + " axes of at least 1 and at most " + std::to_string(most_elements) +
-                     " values per sample. Compile a smaller model.");
+    throw ShapeError("Operation " + in_quotes(op.name) + " gives " + std::to_string(static_cast<int64_t>(y.steps)) +
+                     " steps of shape " + words(y.shape) + "; a program has 1 to " + std::to_string(most_steps) +
+                     " steps, at most " + std::to_string(most_axes) + " axes of at least 1 and at most " +
+                     std::to_string(most_elements) + " values per sample. Compile a smaller model.");
   Value value;
   for (const Wide n : y.shape) value.shape.push_back(static_cast<int64_t>(n));
   value.steps = static_cast<int64_t>(y.steps), value.low = static_cast<int64_t>(y.low);
@@ -465,7 +356,8 @@ inline std::vector<Value> check(const std::vector<Op>& ops) {
     std::vector<const Value*> inputs;
     for (const int place : op.inputs) {
       if (place < 0 || static_cast<size_t>(place) >= values.size())
-        throw ShapeError("Operation " + quoted(op.name) + " reads what no earlier one gives. Compile the model again.");
+        throw ShapeError("Operation " + in_quotes(op.name) + " reads what no earlier one gives; each reads earlier " +
+                         "ones. Compile the model again.");
       inputs.push_back(&values[static_cast<size_t>(place)]);
     }
     values.push_back(inference::settled(op, inference::infer(op, inputs)));

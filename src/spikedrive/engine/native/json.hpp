@@ -16,7 +16,7 @@ struct JsonError : std::runtime_error {
 };
 
 // `text` in quotes as a message shows it: at most 80 bytes, whole characters, nothing unprintable.
-inline std::string quoted(std::string_view text) {
+inline std::string in_quotes(std::string_view text) {
   size_t end = text.size() < 80 ? text.size() : 80;
   while (end > 0 && end < text.size() && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) --end;
   std::string out = "'";
@@ -50,7 +50,7 @@ class Json {
     object([&](std::string key) {
       const std::string_view value = skip();
       const auto [place, fresh] = found.emplace(std::move(key), value);
-      if (!fresh) throw JsonError(quoted(place->first) + " is there twice in an object");
+      if (!fresh) throw JsonError(in_quotes(place->first) + " is there twice in an object");
     });
     return found;
   }
@@ -234,7 +234,7 @@ class Json {
 
   // A character of several bytes: the shortest form of a code point that is one.
   void sequence(uint8_t first, std::string& out) {
-    const int more = first >= 0xf0 && first < 0xf8 ? 3 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xc0 && first < 0xe0 ? 1 : 0;
+    const int more = first >= 0xf8 || first < 0xc0 ? 0 : first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
     uint32_t point = more == 3 ? first & 7u : more == 2 ? first & 15u : first & 31u;
     for (int i = 0; i < more; ++i) {
       const uint8_t c = next();

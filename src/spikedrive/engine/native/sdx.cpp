@@ -66,14 +66,14 @@ size_t check_frame(const std::vector<uint8_t>& bytes, const std::string& source)
 // The member `name`, which leaves `fields`, so that what is left in the end is surplus.
 Json take(Fields& fields, std::string_view name, const std::string& of) {
   const auto found = fields.find(std::string(name));
-  if (found == fields.end()) throw HeaderError(of + " lacks " + quoted(name));
+  if (found == fields.end()) throw HeaderError(of + " lacks " + in_quotes(name));
   const std::string_view text = found->second;
   fields.erase(found);
   return Json(text);
 }
 
 void nothing_left(const Fields& fields, const std::string& of) {
-  if (!fields.empty()) throw HeaderError(of + " has the unknown field " + quoted(fields.begin()->first));
+  if (!fields.empty()) throw HeaderError(of + " has the unknown field " + in_quotes(fields.begin()->first));
 }
 
 std::vector<int64_t> integers(Json json) {
@@ -97,7 +97,7 @@ Array read_array(Fields fields, const uint8_t* body, size_t body_size) {
   nothing_left(fields, "an array");
   const auto bits = dtypes.find(dtype);
   if (bits == dtypes.end() || array.shape.size() > most_axes || offset < 0 || offset % alignment)
-    throw HeaderError("an array of " + quoted(dtype) + " with " + std::to_string(array.shape.size()) +
+    throw HeaderError("an array of " + in_quotes(dtype) + " with " + std::to_string(array.shape.size()) +
                       " axes at offset " + std::to_string(offset));
   array.bits = bits->second;
   const auto first = static_cast<size_t>(offset), width = static_cast<size_t>(array.bits / 8);
@@ -147,7 +147,7 @@ Op read_op(Fields fields, const std::vector<Array>& arrays, const Places& places
   const std::string kind = take(fields, "op", "an operation").string();
   size_t number = 0;
   while (number < kinds().size() && kinds()[number].name != kind) ++number;
-  if (number == kinds().size()) throw HeaderError("an operation of the unknown kind " + quoted(kind));
+  if (number == kinds().size()) throw HeaderError("an operation of the unknown kind " + in_quotes(kind));
   op.kind = static_cast<Kind>(number);
   op.name = take(fields, "name", kind).string();
   op.module = take(fields, "module", kind).string();
@@ -156,7 +156,8 @@ Op read_op(Fields fields, const std::vector<Array>& arrays, const Places& places
     const std::string name = inputs.string();
     const auto place = places.find(name);
     if (place == places.end())
-      throw HeaderError("operation " + quoted(op.name) + " reads " + quoted(name) + ", which no earlier one gives");
+      throw HeaderError("operation " + in_quotes(op.name) + " reads " + in_quotes(name) +
+                        ", which no earlier one gives");
     op.inputs.push_back(place->second);
   });
   for (const Field& field : fields_of(op.kind).fields)
@@ -195,11 +196,12 @@ void read_header(Program& program, size_t header_size) {
   Places places;
   Json ops = take(header, "ops", "the header");
   ops.array([&] {
-    if (program.ops.size() == static_cast<size_t>(std::numeric_limits<int>::max())) throw HeaderError("too many operations");
+    if (places.size() == static_cast<size_t>(std::numeric_limits<int>::max()))
+      throw HeaderError("more operations than an int counts");
     program.ops.push_back(read_op(ops.members(), arrays, places));
     const std::string& name = program.ops.back().name;
     if (!places.emplace(name, static_cast<int>(places.size())).second)
-      throw HeaderError("operation " + quoted(name) + " is there twice");
+      throw HeaderError("operation " + in_quotes(name) + " is there twice");
   });
   program.values = check(program.ops);
 

@@ -1,4 +1,4 @@
-// The `.sdx` file: an integer program as one file; see pack.py, whose twin this is, and docs/reference/sdx.md.
+// The `.sdx` file: an integer program as one file; see pack.py, whose twin this is, and docs/reference/files.md.
 #pragma once
 
 #include <stdexcept>
