@@ -31,7 +31,8 @@ from spikedrive.neurons import (
 from spikedrive.ops.domain import Binary
 
 WIDTH = 4
-STEPS = 2
+# a memory is real from its third step on: before, it is a constant, and spikes times constants
+STEPS = 3
 
 
 def between_layers(neuron: nn.Module) -> nn.Module:

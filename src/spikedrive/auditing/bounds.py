@@ -185,8 +185,6 @@ def _read_out(proof: Proof, name: str) -> None:
     if not isinstance(value, Value) or not value.deferred or not value.has_gain:
         return
     one = spread.is_uniform(value.gain) and float(value.gain.flatten()[0]) > 0
-    # views keep the elements; the row stands where the constant was
-    tally = proof.ledger[value.deferred[-1]]
     if one:
         for deferred in value.deferred:
             row = proof.ledger[deferred]
@@ -196,8 +194,7 @@ def _read_out(proof: Proof, name: str) -> None:
                     "readout scale: one positive constant on all outputs, no multiplication for an argmax"
                 )
         return
-    node = proof.graph[name]
-    materialise(Step(proof.graph, node, proof.values, proof.ledger), value, tally.node.name)
+    materialise(Step(proof.graph, proof.graph[name], proof.values, proof.ledger), value, name)
 
 
 _PROVEN: dict[tuple[Any, ...], Domain] = {}

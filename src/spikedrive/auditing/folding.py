@@ -233,11 +233,18 @@ def _shifted_apart(step: Step, x: Value) -> Value | None:
 def charged(step: Step, x: Value, name: str, fanout: float) -> Event:
     """The event of x, which node `name` holds: perhaps smaller, as x broadcasts, or before a factor of this node."""
     held = step.held(name)
-    gain, offset = (s.reshape(s.shape[x.rank - held.rank :]) for s in (x.gain, x.offset))
+    gain, offset = (_as_held(s, x, held) for s in (x.gain, x.offset))
     if spread.is_uniform(gain / held.gain):
         gain, offset = held.gain, held.offset
     copies = x.count / max(1, held.count)
     return Event(name, held.shape, gain, offset, x.largest, spread.constant(fanout * copies, held.rank))
+
+
+def _as_held(s: Spread, x: Value, held: Value) -> Spread:
+    """What belongs to x, in the shape of the same elements as they are held, or before leading axes were added."""
+    if x.count == held.count:
+        return spread.reshaped(s, x.shape, held.shape)
+    return s.reshape(s.shape[x.rank - held.rank :])
 
 
 def _multiply_integers(step: Step, x: Value, name: str) -> None:

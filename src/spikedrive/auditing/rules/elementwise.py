@@ -89,16 +89,22 @@ def chosen(step: Step) -> Value:
 
 def either(step: Step, values: list[Value], names: list[str]) -> Value:
     """What holds of an element that comes from any of `values`."""
-    moving = [v for v in values if not is_zero(v)]
-    whole = _either_integers(moving, zeros=len(moving) < len(values), step=step)
+    whole = joins(step, values)
     if whole is not None:
         return replace(whole, low=_lowest(values), high=_highest(values))
+    moving = [v for v in values if not is_zero(v)]
     pixels = bool(moving) and all(v.base == "image" and not (v.has_gain or v.has_offset) for v in moving)
     values = [materialise(step, v, name) for v, name in zip(values, names, strict=True)]
     return of_real(
         step.shape, _lowest(values), _highest(values), weighted=all(v.weighted for v in values),
         base="image" if pixels else "real",
     )  # fmt: skip
+
+
+def joins(step: Step, values: list[Value]) -> Value | None:
+    """The integers that hold an element of any of `values`, or None where some are no integers of one scale."""
+    moving = [v for v in values if not is_zero(v)]
+    return _either_integers(moving, zeros=len(moving) < len(values), step=step)
 
 
 def is_zero(x: Value) -> bool:

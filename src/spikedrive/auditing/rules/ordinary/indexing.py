@@ -16,10 +16,9 @@ import torch
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, exception, joined_origin, materialise, within_range
 from spikedrive.auditing.ledger import event
-from spikedrive.auditing.rules.elementwise import either, is_zero
+from spikedrive.auditing.rules.elementwise import either, is_zero, joins
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.rules.views import has_fixed_indices, moved
-from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.trace import evaluate
 from spikedrive.auditing.value import Value, of_constant, of_integers, of_real, unbounded
 from spikedrive.errors import AuditError
@@ -72,21 +71,25 @@ def strided(step: Step) -> Value:
 def part_replaced(step: Step) -> Value:
     """x with a part of it taken from elsewhere, both at places known beforehand."""
     x, part, axis = step.value("self"), step.value("src"), int(step.get("dim", 0)) % len(step.shape)
+    names = [step.name("self"), step.name("src")]
+    varies = part.rank == x.rank and any(s.shape[axis] > 1 for s in (part.gain, part.offset))
+    if varies or not joins(step, [x, _placed(part, x, axis)]):
+        # executed where it is, for it is smaller than what it is written to
+        part = materialise(step, part, names[1])
+    return either(step, [x, _placed(part, x, axis)], names)
+
+
+def _placed(part: Value, x: Value, axis: int) -> Value:
+    """What `part` is along `axis` of x, as large as x."""
     if part.rank < x.rank:
         part = part.viewed([*x.shape[:axis], 1, *x.shape[axis + 1 :]], lambda s: s.unsqueeze(axis))
-    if any(s.shape[axis] > 1 for s in (part.gain, part.offset)):
-        part = materialise(step, part, step.name("src"))
     if part.base == "constant" and not spread.is_uniform(part.literal):
         part = of_real(part.shape, part.low, part.high)
-
-    def along_all(s: Spread, *, highest: bool) -> Spread:
-        return spread.extreme(s, [axis], True, highest=highest)
-
-    part = replace(
-        part, shape=x.shape, low=along_all(part.low, highest=False), high=along_all(part.high, highest=True),
+    return replace(
+        part, shape=x.shape, low=spread.extreme(part.low, [axis], True, highest=False),
+        high=spread.extreme(part.high, [axis], True, highest=True),
         tensor=None if part.tensor is None else part.literal.flatten()[:1].reshape((1,) * x.rank), folds=(),
     )  # fmt: skip
-    return either(step, [x, part], [step.name("self"), step.name("src")])
 
 
 @rule("aten.diagonal_scatter.default", "aten.as_strided_scatter.default")
