@@ -118,13 +118,12 @@ def test_every_operation_is_read_with_its_fields_and_values(native):
 
 
 BOUNDS = "its bounds are not those of its operations"
-# what a runtime without NumPy refuses and Python's reader lets pass; each is a case of `test_what_only_...`
-STRICTER = (
-    "passes 64 bits", "integers have 64 bits", "axes of at least 1", "is empty or ends outside", "each once",
-    "unknown field", "1 or ", "is there twice in an object", "stands where an integer should",
-    "no number where one should be", "surrogate", "UTF-8", "at most half the kernel", "values per sample",
-    "too many digits", "array -", "no true or false", "no [ where one should be",
-)  # fmt: skip
+# what Python's reader lets pass; each is a case of HOSTILE, or no strict JSON
+STRICTER = re.compile(
+    "passes 64 bits|integers have 64 bits|axes of at least 1|is empty or ends outside|each once|unknown field|"
+    r"it takes 1 or (0|-\d+|\d{5,}) steps\.|there twice in an object|stands where an integer should|surrogate|UTF-8|"
+    "no number where one|at most half the kernel|values per sample|too many digits|array -|no true or false|no .? where"
+)
 
 
 def compare(native: Loader, files: Sequence[bytes]) -> tuple[int, int]:
@@ -140,7 +139,7 @@ def compare(native: Loader, files: Sequence[bytes]) -> tuple[int, int]:
             assert (BOUNDS in answer) <= (BOUNDS in reason), f"{answer}\n{reason}"
             refused += 1
         elif isinstance(answer, str):
-            assert any(words in answer for words in STRICTER), answer
+            assert STRICTER.search(answer), answer
         else:
             assert answer == rows
             accepted += 1
