@@ -1,4 +1,4 @@
-"""Images per second of the small model: training, fp32 inference, and the integer program on NumPy.
+"""Images per second of the small model: training, fp32 inference, and the integer program on NumPy and natively.
 
 Usage: python benchmarks/speed.py
 """
@@ -37,7 +37,8 @@ def main() -> None:
         deployed = sd.fuse(model)
         measured = {
             "fp32 inference": per_second(lambda x=x, m=deployed: _infer(m, x), batch),
-            "integer program on NumPy": per_second(lambda raw=raw: program.run(raw), batch),
+            "integer program on NumPy": per_second(lambda raw=raw: program.run(raw, runtime="numpy"), batch),
+            "integer program, native": per_second(lambda raw=raw: program.run(raw, runtime="native"), batch),
         }
         if batch > 1:
             measured["training"] = per_second(lambda x=x, y=labels: _step(model, x, y), batch)

@@ -37,7 +37,7 @@ def main(seconds: str = "60", seed: str = "0") -> int:
     for name, data in seeds().items():
         (corpus / f"{name}.sdx").write_bytes(data)
     program = folder / "fuzz_sdx"
-    sources = [str(ROOT / "tests" / "native" / "fuzz_sdx.cpp"), str(NATIVE / "sdx.cpp")]
+    sources = [str(ROOT / "tests" / "native" / "fuzz_sdx.cpp"), str(NATIVE / "file" / "sdx.cpp")]
     options = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *SANITIZE, f"-I{NATIVE}"]
     code = subprocess.run(["c++", *options, *sources, "-o", str(program)]).returncode
     if code:

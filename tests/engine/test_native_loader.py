@@ -39,7 +39,7 @@ def native(tmp_path_factory: pytest.TempPathFactory, require) -> Loader:
     require(shutil.which("c++") is not None, "a C++ compiler (on Debian: apt-get install g++)")
     folder = tmp_path_factory.mktemp("loader")
     program = folder / "load_sdx"
-    sources = [str(ROOT / "tests" / "native" / "load_sdx.cpp"), str(NATIVE / "sdx.cpp")]
+    sources = [str(ROOT / "tests" / "native" / "load_sdx.cpp"), str(NATIVE / "file" / "sdx.cpp")]
     options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}"]
     subprocess.run(["c++", *options, *sources, "-o", str(program)], check=True)
 

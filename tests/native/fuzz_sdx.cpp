@@ -18,7 +18,7 @@
 #include <random>
 
 #include "infer.hpp"
-#include "sdx.hpp"
+#include "file/sdx.hpp"
 
 using namespace spikedrive::engine;
 

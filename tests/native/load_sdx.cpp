@@ -9,7 +9,7 @@
 #include <exception>
 
 #include "fields.hpp"
-#include "sdx.hpp"
+#include "file/sdx.hpp"
 
 using namespace spikedrive::engine;
 

@@ -68,7 +68,7 @@ def test_the_head_says_what_people_look_for(page):
         "meta_spikeformer_nano", "seed 3", "379,466", "additive · analog first layer: stem", "83.33 % of 6 test images",
         "Accuracy, fp32 100.00 %", "16.67 pt", "all equal 55 k integers compared", "641 nJ", "1 min 23 s",
         "Verdict: hybrid", "2 operations multiply elsewhere", "blocks/conv.py:12", "Horowitz",
-        "NumPy interpreter, CPU 500 ms 12", "PyTorch, cpu, 1 x 2 threads 1 min 23 s 65",
+        "engine, CPU 500 ms 12", "PyTorch, cpu, 1 x 2 threads 1 min 23 s 65",
     ):  # fmt: skip
         assert words in text, words
 

@@ -266,7 +266,7 @@ def timings_table(run: Path) -> Table:
 
 
 _ENGINES = {
-    "program": ("integer program on the test images", "NumPy interpreter, CPU"),
+    "program": ("integer program on the test images", "engine, CPU"),
     "twin": ("quantised twin on the test images", "PyTorch fp64, CPU"),
     "fp32": ("trained model on the test images", "PyTorch, CPU"),
 }

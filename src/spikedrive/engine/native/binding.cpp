@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine.hpp"
-#include "sdx.hpp"
+#include "file/sdx.hpp"
 
 namespace nb = nanobind;
 using namespace spikedrive::engine;

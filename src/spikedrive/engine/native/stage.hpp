@@ -38,9 +38,10 @@ struct StageRun {
   std::vector<Link> chain;
 };
 
-// Costs in picoseconds, which decide between kernels that give the same integers.
+// What the kernels cost, in nanoseconds, on the machine that they were measured on; decides between kernels that give
+// the same integers. `row` is one place times 64 outputs, `pass` one run over the weights of one tap or kernel row.
 struct Costs {
-  double dense_mac = 14, sparse_row = 400, sparse_column = 4000;
+  double dense_mac = 0.006, dense_column = 3, sparse_row = 0.6, sparse_pass = 12, listed = 1.5;
 };
 
 namespace detail {
@@ -115,8 +116,9 @@ inline bool prefers_lists(const StageRun& p, int64_t b, const Costs& costs) {
     fired += static_cast<double>(p.kernels->sum(p.in_rows * p.in_columns * w.channels, p.input.at<uint8_t>(t, b)));
   const double positions = static_cast<double>(p.rows) * p.columns * steps;
   const double windows = static_cast<double>(w.rows) * w.columns / (p.stride * p.stride);
-  const double dense = positions * w.padded * w.rows * w.length * costs.dense_mac;
-  const double lists = fired * windows * groups * costs.sparse_row + positions * groups * costs.sparse_column;
+  const double passes = w.rows * (w.columns * w.channels * group <= 14336 ? 1.0 : static_cast<double>(w.columns));
+  const double dense = positions * groups * (group * w.rows * w.length * costs.dense_mac + costs.dense_column);
+  const double lists = fired * (windows * groups * costs.sparse_row + costs.listed) + positions * groups * passes * costs.sparse_pass;
   return lists < dense;
 }
 
@@ -130,7 +132,7 @@ inline void run_stage(const StageRun& p, const Costs& costs) {
   const bool matrix = !p.weights || (p.rows == 1 && p.weights->columns == 1);
   const int64_t unit = matrix ? std::min(fitting, p.positions) : p.columns;
   const int64_t tile = std::max(unit, fitting / unit * unit), tiles = (p.positions + tile - 1) / tile;
-  for (int64_t b = 0; b < p.batch; ++b) {
+  const auto sample = [&](int64_t b, int threads) {
     detail::Lists lists;
     detail::Bordered maps;
     bool listed = false;
@@ -218,9 +220,19 @@ inline void run_stage(const StageRun& p, const Costs& costs) {
         }
       }
     };
-#pragma omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1 && tiles > 1)
+    if (threads == 1) {
+      for (int64_t k = 0; k < tiles; ++k) work(k);
+      return;
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t k = 0; k < tiles; ++k) work(k);
+  };
+  if (p.batch < p.threads || p.threads == 1) {
+    for (int64_t b = 0; b < p.batch; ++b) sample(b, tiles > 1 ? p.threads : 1);
+    return;
   }
+#pragma omp parallel for schedule(dynamic) num_threads(p.threads)
+  for (int64_t b = 0; b < p.batch; ++b) sample(b, 1);
 }
 
 }  // namespace spikedrive::engine

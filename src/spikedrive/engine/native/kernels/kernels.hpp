@@ -29,8 +29,8 @@ struct Dense {
   int32_t* y;
 };
 
-// The places of what fired in one row of a map, in order; a place that fired n stands there n times. `starts[x]` is
-// where column x begins.
+// The places of what fired in one row of a map, column by column; a place that fired n stands there n times. `starts[x]`
+// is where column x begins.
 struct Fired {
   const uint32_t* places;
   const int32_t* starts;
@@ -89,7 +89,8 @@ struct Kernels {
   void (*widen)(int64_t count, const uint8_t* x, int32_t* y);
   // the sum of `count` bytes
   int64_t (*sum)(int64_t count, const uint8_t* x);
-  // the places of what fired in `count` bytes, each as often as it fired; returns how many
+  // the places of what fired in `count` bytes, each as often as it fired, in any order; returns how many, and may write
+  // 16 more
   int64_t (*list)(int64_t count, const uint8_t* x, uint32_t first, uint32_t* places);
   // y[n][m] += a[n][k] b[k][m] for bytes a, whose strides are free; skips zeros
   void (*product)(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,

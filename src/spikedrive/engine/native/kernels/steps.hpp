@@ -121,10 +121,21 @@ int64_t list(int64_t count, const uint8_t* x, uint32_t first, uint32_t* places) 
   };
   int64_t i = 0;
 #if SPIKEDRIVE_RUN_LEVEL >= 2
-  for (; i + 64 <= count; i += 64) {
-    const __m512i bytes = _mm512_loadu_si512(x + i);
-    for (uint64_t fired = _mm512_test_epi8_mask(bytes, bytes); fired; fired &= fired - 1) take(i + __builtin_ctzll(fired));
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (; i < count; i += 64) {
+    const __mmask64 inside = count - i < 64 ? (uint64_t{1} << (count - i)) - 1 : ~uint64_t{0};
+    const __m512i bytes = _mm512_maskz_loadu_epi8(inside, x + i);
+    // all that fired, then all that fired twice, and so on
+    __mmask64 fired = _mm512_test_epi8_mask(bytes, bytes);
+    for (int times = 1; fired; fired = _mm512_cmpgt_epu8_mask(bytes, _mm512_set1_epi8(static_cast<char>(times))), ++times)
+      for (int part = 0; part < 64; part += 16) {
+        const auto mask = static_cast<__mmask16>(fired >> part);
+        const __m512i place = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(first + i + part)));
+        _mm512_storeu_si512(next, _mm512_maskz_compress_epi32(mask, place));
+        next += __builtin_popcount(mask);
+      }
   }
+  return next - places;
 #endif
   for (; i + 8 <= count; i += 8) {
     uint64_t eight;

@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "program.hpp"
+#include "../program.hpp"
 
 namespace spikedrive::engine {
 

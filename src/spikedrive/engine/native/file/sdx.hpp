@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "program.hpp"
+#include "../program.hpp"
 
 namespace spikedrive::engine {
 
