@@ -17,7 +17,7 @@
 #include <iterator>
 #include <random>
 
-#include "infer.hpp"
+#include "file/infer.hpp"
 #include "file/sdx.hpp"
 
 using namespace spikedrive::engine;

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <exception>
 
-#include "fields.hpp"
+#include "file/fields.hpp"
 #include "file/sdx.hpp"
 
 using namespace spikedrive::engine;
