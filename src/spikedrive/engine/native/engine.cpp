@@ -274,6 +274,8 @@ std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Te
   std::vector<int64_t> places;
   for_each(leading, bytes_at, [&](int64_t, int64_t place) { places.push_back(place); });
   std::vector<int32_t> dense(depth * columns);
+  const int64_t most = std::max<int64_t>(program_.values[op.inputs[turned ? 1 : 0]].high, 1);
+  std::vector<uint32_t> list(std::max(rows, depth) * most + 16);
   for (int64_t t = 0; t < value.steps; ++t)
     for (int64_t n = 0; n < a.batch; ++n)
       for_each(leading, wide_at, [&](int64_t i, int64_t place) {
@@ -286,7 +288,7 @@ std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Te
         int32_t* to = y.at<int32_t>(t, n) + i * rows * columns;
         std::fill(to, to + rows * columns, 0);
         kernels_.product(rows, depth, columns, bytes.at<uint8_t>(t, n) + places[i], bytes.strides[row], bytes.strides[inner],
-                         dense.data(), to);
+                         dense.data(), list.data(), to);
       });
   return y;
 }

@@ -92,9 +92,9 @@ struct Kernels {
   // the places of what fired in `count` bytes, each as often as it fired, in any order; returns how many, and may write
   // 16 more
   int64_t (*list)(int64_t count, const uint8_t* x, uint32_t first, uint32_t* places);
-  // y[n][m] += a[n][k] b[k][m] for bytes a, whose strides are free; skips zeros
+  // y[n][m] += a[n][k] b[k][m] for bytes a, whose strides are free; `places` has room for a list of its longer axis
   void (*product)(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,
-                  const int32_t* b, int32_t* y);
+                  const int32_t* b, uint32_t* places, int32_t* y);
 };
 
 // The instruction sets that were built and that this machine has, the widest last.

@@ -150,19 +150,25 @@ int64_t list(int64_t count, const uint8_t* x, uint32_t first, uint32_t* places) 
   return next - places;
 }
 
+inline void add_row(int64_t count, const int32_t* __restrict from, int32_t* __restrict to) {
+  for (int64_t m = 0; m < count; ++m) to[m] += from[m];
+}
+
 void product(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,
-             const int32_t* b, int32_t* y) {
-  for (int64_t n = 0; n < rows; ++n) {
-    int32_t* __restrict to = y + n * columns;
-    for (int64_t k = 0; k < inner; ++k) {
-      const int32_t times = a[n * a_row + k * a_inner];
-      const int32_t* __restrict from = b + k * columns;
-      if (times == 1)
-        for (int64_t m = 0; m < columns; ++m) to[m] += from[m];
-      else if (times)
-        for (int64_t m = 0; m < columns; ++m) to[m] += times * from[m];
+             const int32_t* b, uint32_t* places, int32_t* y) {
+  if (a_inner == 1 || a_row == 1) {
+    // along whichever axis lies side by side: which rows of b a row of y takes, or which rows of y take a row of b
+    const bool across = a_inner == 1;
+    for (int64_t n = 0; n < (across ? rows : inner); ++n) {
+      const int64_t count = list(across ? inner : rows, a + n * (across ? a_row : a_inner), 0, places);
+      for (int64_t e = 0; e < count; ++e)
+        add_row(columns, b + (across ? places[e] : n) * columns, y + (across ? n : places[e]) * columns);
     }
+    return;
   }
+  for (int64_t n = 0; n < rows; ++n)
+    for (int64_t k = 0; k < inner; ++k)
+      for (uint8_t times = a[n * a_row + k * a_inner]; times; --times) add_row(columns, b + k * columns, y + n * columns);
 }
 
 }  // namespace

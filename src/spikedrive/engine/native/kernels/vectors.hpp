@@ -43,6 +43,27 @@ inline __attribute__((always_inline)) void store(R* p, V x) {
   std::memcpy(p, &x, sizeof(V));
 }
 
+// As words; the compiler's own conversion shuffles more than it has to.
+inline __attribute__((always_inline)) SignedWords widened(HalfBytes x) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  return (SignedWords)_mm512_cvtepu8_epi16((__m256i)x);
+#elif SPIKEDRIVE_RUN_LEVEL == 1
+  return (SignedWords)_mm256_cvtepu8_epi16((__m128i)x);
+#else
+  return __builtin_convertvector(x, SignedWords);
+#endif
+}
+
+// sum + w where x is not zero; x is 0 or 1.
+inline __attribute__((always_inline)) SignedWords selected(SignedWords sum, HalfBytes x, SignedWords w) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  const __mmask32 fired = _mm256_test_epi8_mask((__m256i)x, (__m256i)x);
+  return (SignedWords)_mm512_mask_add_epi16((__m512i)sum, fired, (__m512i)sum, (__m512i)w);
+#else
+  return sum + (-widened(x) & w);
+#endif
+}
+
 // sum[k] += a[0] w[4 k] + ... + a[3] w[4 k + 3], the four bytes of `a` without sign; no step of it rounds or saturates.
 inline __attribute__((always_inline)) Quads dot(Quads sum, int32_t a, Bytes w) {
 #if SPIKEDRIVE_RUN_LEVEL == 3
