@@ -37,10 +37,12 @@ class Neighbours:
         self.modules = dict(model.named_modules())
         parameters = [p for m in model.modules() for p in m.parameters(recurse=False)]
         owners = Counter(id(p) for p in parameters)
-        calls = Counter(n.module for n in self.graph if n.op not in _SILENT)
+        # a module may stand at several paths
+        places = dict(model.named_modules(remove_duplicate=False))
+        calls = Counter(id(places.get(n.module)) for n in self.graph if n.op not in _SILENT)
         self._alone = {
             path for path, m in self.modules.items()
-            if calls[path] == 1 and all(owners[id(p)] == 1 for p in m.parameters(recurse=False))
+            if calls[id(m)] == 1 and all(owners[id(p)] == 1 for p in m.parameters(recurse=False))
         }  # fmt: skip
 
     def module(self, node: Node) -> nn.Module | None:
@@ -50,10 +52,13 @@ class Neighbours:
         return self.modules[node.module]
 
     def linear(self, node: Node) -> nn.Module | None:
-        """The same where it is a layer with a weight."""
+        """The same where it is a layer that reads its own weight and bias, and nothing computed from them."""
         module = self.module(node)
-        plain = isinstance(module, LINEAR) and getattr(module, "padding_mode", "zeros") == "zeros"
-        return module if plain and not isinstance(getattr(module, "padding", 0), str) else None
+        if not isinstance(module, LINEAR) or getattr(module, "padding_mode", "zeros") != "zeros":
+            return None
+        own = [f"{node.module}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False)]
+        read = [self.graph[name].target for name in node.refs[1:]]
+        return module if read == own and not isinstance(getattr(module, "padding", 0), str) else None
 
     def pairs(self) -> Iterator[tuple[Node, Node]]:
         """Each operation with the layer in front, where nothing else reads that layer."""

@@ -96,6 +96,9 @@ def fold_constants(model: nn.Module, look: Look) -> list[Change]:
         layer = near.linear(before)
         if node.op != "aten.mul.Tensor" or layer is None or len(node.refs) != 2:
             continue
+        if node.shape != before.shape:
+            # the constant makes more of what the layer gives
+            continue
         other = near.graph[node.refs[1]]
         constant = parameters.get(other.target) if other.op == "constant" else None
         if constant is None or len(other.users) != 1:
