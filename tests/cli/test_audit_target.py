@@ -91,6 +91,23 @@ def test_several_inputs_of_several_types(command: Command) -> None:
     assert "aten.mul.Tensor (nets/small.py:23): 20 a sample" in answer.out
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    "words",
+    [("nets.small:ready", "--example", "4,1,6"), ("meta_spikeformer_nano",)],
+    ids=["imported", "named"],
+)
+def test_the_same_words_give_the_same_weights(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    kept = tmp_path / "audit.json"
+    assert command("audit", *words, "--out", kept).code == 0
+    # as in a process of its own
+    sys.modules.pop("nets.small", None)
+    answer = command("audit", *words, "--check", kept)
+    assert (answer.code, "the certificate holds" in answer.out) == (0, True), answer.out
+
+
 FAILURES = [
     ("smal:build 1,6", "There is no module 'nets.smal'; one that Python finds from .* is accepted"),
     (

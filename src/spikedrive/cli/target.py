@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def load_trained(target: str) -> SpikingModel:
 
 
 def load_target(target: str, *, as_released: bool = False) -> SpikingModel:
-    """A fresh model by name, or the trained one of a run or checkpoint; in eval mode.
+    """A fresh model by name, its weights from a fixed seed, or the trained one of a run or checkpoint; in eval mode.
 
     *Raises*: UnknownNameError, DataError, CheckpointError.
     """
@@ -64,7 +65,8 @@ def load_target(target: str, *, as_released: bool = False) -> SpikingModel:
 
     names = list_models()
     if target in names:
-        return create_model(target, as_released=as_released).eval()
+        with _fixed_seed():
+            return create_model(target, as_released=as_released).eval()
     if Path(target).exists() or "/" in target or target.endswith(".safetensors"):
         return load_model(checkpoint_path(target))
     raise unknown_name("model, run or checkpoint", target, names)
@@ -78,7 +80,7 @@ def is_imported(target: str) -> bool:
 def load_imported(target: str) -> nn.Module:
     """The module that `package.module:attribute` is or, called without arguments, gives; in eval mode.
 
-    The current folder is searched too, as `python -m` does.
+    The current folder is searched too, as `python -m` does. Weights that are drawn come from a fixed seed.
 
     *Raises*: ConfigError, UnknownNameError.
     """
@@ -90,6 +92,30 @@ def load_imported(target: str) -> nn.Module:
             f"{target!r} is no package.module:attribute; such a target names a torch.nn.Module, or what gives one "
             "without arguments. Write it as in mypackage.models:build."
         )
+    with _fixed_seed():
+        found = _found(target, name, attribute)
+    if not isinstance(found, nn.Module):
+        raise ConfigError(
+            f"{target} is of type {type(found).__name__}; a torch.nn.Module, or a callable that gives one, is "
+            "accepted. Name one of these."
+        )
+    return found.eval()
+
+
+@contextmanager
+def _fixed_seed() -> Iterator[None]:
+    """The same weights at every call, so that a certificate of a fresh model holds; the global state stays."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def _found(target: str, name: str, attribute: str) -> Any:
+    """What the target names, called where it is no module."""
+    from torch import nn
+
     found = _imported(name)
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -103,12 +129,7 @@ def load_imported(target: str) -> nn.Module:
                 f"{target}() raised {type(error).__name__}: {error}; a target is called without arguments. Give it "
                 "defaults, or name a function that needs none (--debug shows the traceback)."
             ) from error
-    if not isinstance(found, nn.Module):
-        raise ConfigError(
-            f"{target} is of type {type(found).__name__}; a torch.nn.Module, or a callable that gives one, is "
-            "accepted. Name one of these."
-        )
-    return found.eval()
+    return found
 
 
 def _imported(name: str) -> Any:
