@@ -132,6 +132,9 @@ inline void run_stage(const StageRun& p, const Costs& costs) {
   const bool matrix = !p.weights || (p.rows == 1 && p.weights->columns == 1);
   const int64_t unit = matrix ? std::min(fitting, p.positions) : p.columns;
   const int64_t tile = std::max(unit, fitting / unit * unit), tiles = (p.positions + tile - 1) / tile;
+  // sums that nothing else reads go straight into the neuron
+  const bool fused = p.weights && !p.sums && p.chain.size() == 1 && p.chain[0].fire && is_usual(*p.chain[0].fire) &&
+                     (p.input.steps > 1 || p.steps == 1);
   const auto sample = [&](int64_t b, int threads) {
     detail::Lists lists;
     detail::Bordered maps;
@@ -181,12 +184,17 @@ inline void run_stage(const StageRun& p, const Costs& costs) {
       for (int64_t t = 0; t < p.steps; ++t) {
         const bool fresh = t == 0 || p.input.steps > 1;
         if (p.weights && fresh) {
-          auto* y = p.sums ? p.sums->at<int32_t>(t, b) + at : finished.as<int32_t>();
           auto* raw = sums.as<int32_t>();
           layer(t, first, count, raw);
-          const int64_t bias_at = p.weights->bias_step ? first * p.outputs : 0;
-          kernels.finish(raw, width, p.weights->shift.data(), p.weights->bias.data() + bias_at, p.weights->bias_step, count,
-                         p.outputs, y);
+          const Weights& w = *p.weights;
+          const Finish rest{raw, width, w.shift.data(), w.bias.data() + (w.bias_step ? first * p.outputs : 0), w.bias_step,
+                            count, p.outputs};
+          if (fused) {
+            kernels.finish_and_fire(rest, *p.chain[0].fire, membrane.data(), p.chain[0].result->at<uint8_t>(t, b) + at);
+            continue;
+          }
+          auto* y = p.sums ? p.sums->at<int32_t>(t, b) + at : finished.as<int32_t>();
+          kernels.finish(rest, y);
           begin = y;
         } else if (fresh) {
           if (p.input.type == Type::u8) {

@@ -18,7 +18,7 @@ namespace spikedrive::engine {
 
 extern const Kernels SPIKEDRIVE_TABLE;
 const Kernels SPIKEDRIVE_TABLE = {
-    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, finish, dense, sparse, depthwise, fire, rest, add, shift, widen, sum, list, product,
+    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, finish, finish_and_fire, dense, sparse, depthwise, fire, rest, add, shift, widen, sum, list, product,
 };
 
 }  // namespace spikedrive::engine

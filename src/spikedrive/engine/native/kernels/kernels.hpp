@@ -70,13 +70,25 @@ struct Fire {
   bool hard, decay_input, carry, wide;
 };
 
+// One rung, one charge a step and a membrane that is carried.
+inline bool is_usual(const Fire& p) { return p.rungs == 1 && p.repeats == 1 && p.carry && !p.decay_input; }
+
+// What a layer adds to its sums: y[x][k] = (sums[x][k] << shift[k]) + bias[k], the bias moving by bias_step a column; sums
+// has `padded` outputs a column.
+struct Finish {
+  const int32_t* sums;
+  int64_t padded;
+  const int32_t *shift, *bias;
+  int64_t bias_step, columns, outputs;
+};
+
 struct Kernels {
   const char* name;
   // of a vector, which decides how `Sparse::weight` is packed
   int64_t vector_bytes;
-  // y[x][k] = (sums[x][k] << shift[k]) + bias[k], the bias moving by bias_step a column; sums has `padded` outputs
-  void (*finish)(const int32_t* sums, int64_t padded, const int32_t* shift, const int32_t* bias, int64_t bias_step,
-                 int64_t columns, int64_t outputs, int32_t* y);
+  void (*finish)(const Finish&, int32_t* y);
+  // `finish` and `fire` of what it gives, for a neuron for which `is_usual` holds
+  void (*finish_and_fire)(const Finish&, const Fire&, void* v, uint8_t* y);
   void (*dense)(const Dense&);
   void (*sparse)(const Sparse&);
   void (*depthwise)(const Depthwise&);

@@ -50,24 +50,47 @@ void fire_part(const Fire& p, int64_t count, const int32_t* __restrict x, R* __r
   }
 }
 
-// The usual neuron: one rung, one charge a step, a membrane that is carried.
-template <bool hard, class R>
-void fire_once(const Fire& p, int64_t count, const int32_t* __restrict x, R* __restrict v, uint8_t* __restrict y) {
+// The usual neuron; `charge(i)` is what comes in.
+template <bool hard, class R, class Charge>
+inline __attribute__((always_inline)) void fire_usual(const Fire& p, int64_t count, const Charge& charge, R* __restrict v,
+                                                      uint8_t* __restrict y) {
   const auto threshold = static_cast<R>(p.threshold), rest = static_cast<R>(p.rest), rung = static_cast<R>(p.ladder[0]);
   const R back = rest - (rest >> p.decay);
   const int decay = p.decay, fraction = p.fraction;
   for (int64_t i = 0; i < count; ++i) {
-    const R h = (v[i] >> decay) + back + shifted<R>(x[i], fraction);
+    const R h = (v[i] >> decay) + back + shifted<R>(charge(i), fraction);
     const bool fired = h >= rung;
     v[i] = fired ? (hard ? rest : h - threshold) : h;
     y[i] = fired;
   }
 }
 
+template <bool hard, class R>
+void fire_once(const Fire& p, int64_t count, const int32_t* __restrict x, R* __restrict v, uint8_t* __restrict y) {
+  fire_usual<hard>(p, count, [&](int64_t i) { return x[i]; }, v, y);
+}
+
+template <bool hard, class R>
+void finish_and_fire_as(const Finish& p, const Fire& neuron, R* __restrict v, uint8_t* __restrict y) {
+  for (int64_t x = 0; x < p.columns; ++x) {
+    const int32_t *__restrict from = p.sums + x * p.padded, *__restrict bias = p.bias + x * p.bias_step;
+    const int32_t* __restrict shift = p.shift;
+    const auto charge = [&](int64_t k) { return shifted(from[k], shift[k]) + bias[k]; };
+    fire_usual<hard>(neuron, p.outputs, charge, v + x * p.outputs, y + x * p.outputs);
+  }
+}
+
+void finish_and_fire(const Finish& p, const Fire& neuron, void* v, uint8_t* y) {
+  const auto as = [&](auto* membranes) {
+    neuron.hard ? finish_and_fire_as<true>(p, neuron, membranes, y) : finish_and_fire_as<false>(p, neuron, membranes, y);
+  };
+  if (neuron.wide) as(static_cast<int64_t*>(v));
+  else as(static_cast<int32_t*>(v));
+}
+
 template <class R>
 void fire_as(const Fire& p, int64_t count, const int32_t* x, R* v, uint8_t* y) {
-  if (p.rungs == 1 && p.repeats == 1 && p.carry && !p.decay_input)
-    return p.hard ? fire_once<true>(p, count, x, v, y) : fire_once<false>(p, count, x, v, y);
+  if (is_usual(p)) return p.hard ? fire_once<true>(p, count, x, v, y) : fire_once<false>(p, count, x, v, y);
   for (int64_t i = 0; i < count; i += part) fire_part(p, std::min(part, count - i), x + i, v + i, y + i);
 }
 
@@ -81,14 +104,11 @@ void rest(const Fire& p, int64_t count, void* v) {
   else std::fill_n(static_cast<int32_t*>(v), count, static_cast<int32_t>(p.rest));
 }
 
-void finish(const int32_t* sums, int64_t padded, const int32_t* shift, const int32_t* bias, int64_t bias_step,
-            int64_t columns, int64_t outputs, int32_t* y) {
-  for (int64_t x = 0; x < columns; ++x) {
-    const int32_t* __restrict from = sums + x * padded;
-    int32_t* __restrict to = y + x * outputs;
-    const int32_t* __restrict offset = bias + x * bias_step;
-    for (int64_t k = 0; k < outputs; ++k)
-      to[k] = shifted(from[k], shift[k]) + offset[k];
+void finish(const Finish& p, int32_t* y) {
+  for (int64_t x = 0; x < p.columns; ++x) {
+    const int32_t *__restrict from = p.sums + x * p.padded, *__restrict bias = p.bias + x * p.bias_step;
+    int32_t* __restrict to = y + x * p.outputs;
+    for (int64_t k = 0; k < p.outputs; ++k) to[k] = shifted(from[k], p.shift[k]) + bias[k];
   }
 }
 
