@@ -35,6 +35,36 @@ class Proof:
         """The value of a node with one output."""
         return self.values[name]
 
+    def check(self, name: str, seen: Any) -> None:
+        """Compare what a node gave on data with the domain that was declared for it, as an input or a neuron.
+
+        Raises: AuditError.
+        """
+        value, node = self.values[name], self.graph[name]
+        declared = node.op == "input" or (
+            node.op == "getitem" and node.args[1] == 0 and self.graph[node.args[0].name].op in NEURON_OPS
+        )
+        if not declared or not isinstance(value, Value) or value.base != "integer" or value.integers is None:
+            return
+        scale = float(value.gain.flatten()[0])
+        # one step after the other, so that copies stay small
+        for part in seen.unbind(0) if seen.dim() else (seen,):
+            n = part / scale
+            away = float((n - n.round()).abs().amax())
+            if away < 1e-3 and value.integers.low - 0.5 < n.amin() and n.amax() < value.integers.high + 0.5:
+                continue
+            raise AuditError(
+                f"The {_source(self.graph, node)} is declared {value.domain} and gave numbers between "
+                f"{part.amin() + 0.0:g} and {part.amax() + 0.0:g}{' that are not whole' if away >= 1e-3 else ''} on "
+                "the data; a declared domain must hold every one. Correct the declaration or the data."
+            )
+
+
+def _source(graph: Graph, node: Node) -> str:
+    if node.op == "input":
+        return f"input {graph.inputs.index(node.name)}"
+    return f"neuron {graph[node.args[0].name].op} in {node.where}"
+
 
 def propagate(
     graph: Graph, inputs: Sequence[Domain | None] = (), declared: Mapping[str, Domain] | None = None
@@ -46,6 +76,11 @@ def propagate(
 
     Raises: AuditError for an operation without a rule, or a neuron whose declared domain is too small.
     """
+    if len(inputs) > len(graph.inputs):
+        raise AuditError(
+            f"audit got {len(inputs)} domains in `inputs`; the model has {len(graph.inputs)} inputs. Give one for each "
+            "in turn, None for real numbers."
+        )
     values: dict[str, Any] = {}
     proof = Proof(graph, values, Ledger(graph))
     given = dict(zip(graph.inputs, inputs, strict=False))

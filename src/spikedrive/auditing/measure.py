@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from spikedrive.auditing import spread
 from spikedrive.auditing.ledger import Event
 from spikedrive.auditing.spread import Spread
 from spikedrive.auditing.trace import Graph, evaluate
-from spikedrive.errors import AuditError, ShapeError, ValueRangeError
+from spikedrive.errors import AuditError, DtypeError, ShapeError, ValueRangeError
 
 # elements of the largest tensor of a chunk, 16 MiB in fp32: a chunk costs no more memory than one large image
 LARGEST_TENSOR = 2**22
@@ -73,10 +73,20 @@ class Rates:
 def samples_of(graph: Graph, data: tuple[Tensor, ...]) -> int:
     """The number of samples in `data`, checked against what the graph takes.
 
-    Raises: ShapeError, ValueRangeError.
+    Raises: ShapeError, DtypeError, ValueRangeError.
     """
     axis = graph.batch_axis
     wanted = [tuple(map(int, graph[name].shape)) for name in graph.inputs]
+    if len(data) != len(wanted):
+        raise ShapeError(
+            f"audit got {len(data)} tensors as data; the model takes {len(wanted)}. Give one for each input, as in the "
+            "example."
+        )
+    for x, name in zip(data, graph.inputs, strict=True):
+        if x.dtype != graph[name].dtype:
+            raise DtypeError(
+                f"audit got data of {x.dtype}; the example was of {graph[name].dtype}. Convert the data with .to()."
+            )
     for x, shape in zip(data, wanted, strict=True):
         if x.dim() != len(shape) or any(
             a != b for i, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if i != axis
@@ -98,8 +108,16 @@ def samples_of(graph: Graph, data: tuple[Tensor, ...]) -> int:
     return count
 
 
-def measure(graph: Graph, events: Iterable[Event], data: tuple[Tensor, ...]) -> dict[int, Activity]:
-    """The activity of each event, keyed by its `id`, over all of `data`; memory is that of one chunk."""
+def measure(
+    graph: Graph,
+    events: Iterable[Event],
+    data: tuple[Tensor, ...],
+    check: Callable[[str, Any], None] = lambda name, value: None,
+) -> dict[int, Activity]:
+    """The activity of each event, keyed by its `id`, over all of `data`; memory is that of one chunk.
+
+    `check` is shown every node's value.
+    """
     by_node: dict[str, list[tuple[Event, Activity]]] = {}
     activity: dict[int, Activity] = {}
     for event in events:
@@ -109,6 +127,7 @@ def measure(graph: Graph, events: Iterable[Event], data: tuple[Tensor, ...]) -> 
     samples = samples_of(graph, data)
     for chunk in _chunks(graph, data, samples):
         for name, value in _run(graph, chunk):
+            check(name, value)
             for event, seen in by_node.get(name, ()):
                 _record(graph, event, seen, value)
     return activity

@@ -28,7 +28,15 @@ from torch.utils import _pytree as pytree
 from torch.utils._sympy.functions import FloorDiv, Mod
 
 import spikedrive
-from spikedrive.errors import AuditError, ShapeError
+from spikedrive.auditing.refusals import (
+    examples_of,
+    keeps,
+    numbers_of,
+    silent,
+    why_not_exported,
+    why_not_running,
+)
+from spikedrive.errors import AuditError
 from spikedrive.ops import domains
 
 Shape = tuple[int, ...]
@@ -165,16 +173,11 @@ def trace(
     models without a card only. An operation for which `decompose` says so is written in simpler ones: a
     neuron as its equation, another where PyTorch knows how.
 
-    Raises: AuditError naming the line that cannot be exported; ShapeError for an example without a batch.
+    Raises: AuditError naming the line that cannot be exported, or the layer that does not take the example;
+    ShapeError for an example without a batch; DtypeError for one that is no tensor.
     """
-    examples = tuple(example) if isinstance(example, (tuple, list)) else (example,)
     axis = _batch_axis(model) if batch_axis is None else batch_axis
-    for x in examples:
-        if x.dim() <= axis or x.shape[axis] < 1:
-            raise ShapeError(
-                f"trace got an example of shape {tuple(x.shape)}, which has no sample along axis {axis}; it takes "
-                "(B, ...) for static inputs and (T, B, ...) for sequences. Add the batch axis."
-            )
+    examples = examples_of(model, example, axis)
     asked = dynamic
     with torch.no_grad():
         program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=asked), decompose)
@@ -219,24 +222,41 @@ def _quiet_copy(model: nn.Module) -> nn.Module:
 def _export(
     model: nn.Module, examples: tuple[Tensor, ...], axis: int, *, dynamic: bool = True
 ) -> ExportedProgram:
-    shapes = None
+    given, shapes = examples, None
     if dynamic:
         # a size of one would be taken for a constant
         examples = tuple(torch.cat([x, x], axis) if x.shape[axis] == 1 else x for x in examples)
         shapes = tuple({axis: Dim.AUTO} for _ in examples)
         if _takes_star(model):
             shapes = (shapes,)
+    before, after = numbers_of(model), {}
+    # torch.export puts back what a forward changed
+    seen = model.register_forward_hook(lambda *_: after.update(numbers_of(model)))
     try:
-        with _whole_traces(), warnings.catch_warnings():
+        with _whole_traces(), silent(), warnings.catch_warnings():
+            warnings.filterwarnings("error", message=_KEPT)
             # torch's own recurrent layers list their weights anew
-            warnings.filterwarnings("ignore", message=".*were assigned during export")
-            return torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
+            warnings.filterwarnings("ignore", message=_KEPT.replace(".*", _WEIGHTS))
+            program = torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        raise AuditError(
-            f"{type(model).__name__} cannot be exported: {_culprit(error)} "
-            f"({type(error).__name__}: {_first_line(error)}). The audit takes models whose control flow does not "
-            "depend on tensor values. Rewrite that line with tensor operations (torch.where, masks) and audit again."
+        kept = re.match(_KEPT, str(error))
+        if kept is not None:
+            names = [name for name in kept[1].split(", ") if not re.fullmatch(_WEIGHTS, name)]
+            raise keeps(model, names) from error
+        raise why_not_running(model, given, _culprit) or why_not_exported(
+            model, _culprit(error), error
         ) from error
+    finally:
+        seen.remove()
+    changed = [name for name, number in after.items() if before.get(name) != number]
+    if changed:
+        raise keeps(model, changed)
+    return program
+
+
+# what torch.export says of tensors that were written to attributes, and the names that are no state
+_KEPT = r"The tensor attributes? (.*) (?:was|were) assigned during export"
+_WEIGHTS = r"(?:self\.(?:\w+\.)*_flat_weights\[\d+\](?:, )?)+"
 
 
 def _takes_star(model: nn.Module) -> bool:
@@ -377,6 +397,11 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
             )
         elif _holds_tensors(source):
             nodes.append(_described(_call(source), source))
+    if not outputs:
+        raise AuditError(
+            "The model's forward returns no tensor; the audit takes one that returns tensors, alone or in tuples, "
+            "lists and dicts. Return what it computes."
+        )
     for node in nodes:
         # its users read the first of three outputs; now there is one
         if node.op == "getitem" and node.args[0].name in whole:

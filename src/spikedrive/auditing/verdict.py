@@ -74,7 +74,7 @@ def audit(
             for e in (*(e for group in t.events for e in group), t.observed)
             if e is not None
         ]
-        activity = measure(graph, watched, given)
+        activity = measure(graph, watched, given, proof.check)
         samples = int(given[0].shape[graph.batch_axis])
     rates = Rates(graph.batch, samples, activity)
     mover = Mover(proof, rates, _steps(proof), _neurons(model))
