@@ -67,6 +67,20 @@ def adaptive(x: Tensor, fc: nn.Module) -> Tensor:
     return torch.stack(out, 1)
 
 
+def membrane(x: Tensor, fc: nn.Module, n: LIF, gain: float) -> Tensor:
+    """The last membrane joins what goes on."""
+    y = fc(x).relu()
+    _, v = n.scan(y * gain, n.rest(y))
+    return v + y[-1]
+
+
+def in_two_calls(x: Tensor, fc: nn.Module, n: LIF, gains: tuple[float, float]) -> Tensor:
+    """Two steps, the second from where the first ended."""
+    y = fc(x).relu()
+    first, v = n.scan(y[:1] * gains[0], n.rest(y))
+    return first + n.scan(y[1:2] * gains[1], v)[0]
+
+
 CASES = [
     Case("an Elman network of spikes", lambda: Net(lambda x, a, b, n: elman(x, a, b, n), a=linear(4, 5),
          b=linear(5, 5), n=Fire()), STEPS, inputs=SPIKES,
@@ -117,6 +131,19 @@ CASES = [
          # from a state of nothing, whose layer is a constant; three sigmoids and two tanh, i g and o tanh(c)
          costs(additions=4 * 20, dense_macs=4 * 20, multiplications=3 * 5 + 2 * 5, functions=5 * 5,
          sums=3 * 5 + 5), inputs=SPIKES),
+    Case("a scaled membrane that is read", lambda: Net(lambda x, fc, n: membrane(x, fc, n, 0.3), fc=linear(4, 5),
+         n=LIF()), STEPS, "hybrid", inputs=SPIKES, batch_axis=1,
+         # the threshold takes the constant, but the sum needs it: one for each input of the neuron
+         counts=together(IN, costs(compares=15, multiplications=15, sums=5), neuron_cost(5, 3, leak=True))),
+    Case("a membrane that is read", lambda: Net(lambda x, fc, n: membrane(x, fc, n, 1.0), fc=linear(4, 5), n=LIF()),
+         STEPS, inputs=SPIKES, batch_axis=1,
+         counts=together(IN, costs(compares=15, sums=5), neuron_cost(5, 3, leak=True))),
+    Case("a membrane of one scale from call to call", lambda: Net(lambda x, fc, n: in_two_calls(x, fc, n, (0.3, 0.3)),
+         fc=linear(4, 5), n=LIF()), STEPS, inputs=SPIKES, batch_axis=1,
+         counts=together(IN, costs(compares=15, sums=5), neuron_cost(5, 2, leak=True))),
+    Case("a membrane of two scales", lambda: Net(lambda x, fc, n: in_two_calls(x, fc, n, (0.3, 0.7)),
+         fc=linear(4, 5), n=LIF()), STEPS, "hybrid", inputs=SPIKES, batch_axis=1,
+         counts=together(IN, costs(compares=15, multiplications=10, sums=5), neuron_cost(5, 2, leak=True))),
     Case("a layer over all steps, then neurons", lambda: Net(lambda x, fc, n: n(fc(x)), fc=linear(4, 5), n=LIF()),
          STEPS, inputs=SPIKES, batch_axis=1, counts=together(IN, neuron_cost(5, 3, leak=True))),
     Case("a readout of the last step", lambda: Net(lambda x, fc, n: fc(n(x)[-1]), fc=linear(4, 5), n=IF()), STEPS,

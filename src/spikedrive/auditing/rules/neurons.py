@@ -7,6 +7,8 @@ shift where the share kept, or the share lost, is a power of two; otherwise it i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from spikedrive.auditing import spread
@@ -46,6 +48,11 @@ def fired(
     x, tally = step.value("x"), step.tally
     if (x.gain.shape[0] > 1 and carries) or bool((x.gain == 0).any()):
         x = materialise(step, x, step.name("x"))
+    state = step.get("v")
+    if isinstance(state, Value) and state.base != "constant" and not bool((state.gain == x.gain[0]).all()):
+        # what is added to a membrane is of the membrane's scale
+        materialise(step, state, step.name("v"))
+        x = materialise(step, x, step.name("x"))
     absorb(step, x, "threshold")
     if x.has_offset and carries:
         tally.sums += step.count
@@ -59,8 +66,15 @@ def fired(
     scaled = of_integers(step.shape, domain, "fired", levels=domain.levels)
     tally.domain = str(domain)
     tally.observed = _spikes_of(step, scaled)
-    others = [unbounded(shape) for shape in step.node.shapes[1:]]
-    return (scaled, *others)
+    return (scaled, *(_membrane(x, shape) for shape in step.node.shapes[1:]))
+
+
+def _membrane(x: Value, shape: Sequence[int]) -> Value:
+    """What is left in the neuron, on the scale of its input: whoever reads it still multiplies."""
+    left = unbounded(shape)
+    if left.shape != x.shape[1:]:
+        return left
+    return replace(left, gain=x.gain[0], deferred=x.deferred)
 
 
 def _spikes_of(step: Step, spikes: Value) -> Event | None:
