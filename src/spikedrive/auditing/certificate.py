@@ -252,11 +252,12 @@ def _energies(certificate: Audit, fresh: Audit) -> list[str]:
 
 
 def _steps(certificate: Audit, fresh: Audit) -> list[str]:
-    return (
-        []
-        if certificate.steps == fresh.steps
-        else [f"steps: {certificate.steps}, and the model has {fresh.steps}"]
-    )
+    found = []
+    if certificate.steps != fresh.steps:
+        found.append(f"steps: {certificate.steps}, and the model has {fresh.steps}")
+    if certificate.basis == fresh.basis and certificate.samples != fresh.samples:
+        found.append(f"samples: {certificate.samples}, and those given are {fresh.samples}")
+    return found
 
 
 def _unchecked(certificate: Audit, fresh: Audit) -> tuple[str, ...]:

@@ -217,6 +217,10 @@ class Audit:
             read["energies"] = tuple(TableEnergy(**_with_memories(energy)) for energy in read["energies"])
             if not _has_numbers(read["layers"], read["totals"]) or "name" not in read["table"]:
                 raise ValueError("a count is no number, or the table has no name")
+            if not _is_of_a_known_making(read):
+                raise ValueError(
+                    "it needs the basis 'measured' or 'worst case', a number of samples and a batch axis"
+                )
             return cls(**{**read, "analog": tuple(read["analog"]), "inputs": tuple(read["inputs"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, FormatError):
@@ -318,6 +322,12 @@ def aligned(rows: list[tuple[str, ...]], left: int) -> list[str]:
 def _has_numbers(layers: tuple[LayerRow, ...], totals: dict[str, Any]) -> bool:
     counts = [getattr(row, key) for row in layers for key in (*COUNTS, *BYTES)]
     return all(isinstance(count, (int, float)) for count in (*counts, *totals.values()))
+
+
+def _is_of_a_known_making(read: dict[str, Any]) -> bool:
+    axis = read["batch_axis"]
+    known = read["basis"] in ("measured", "worst case") and isinstance(read["samples"], int)
+    return known and (axis is None or isinstance(axis, int))
 
 
 def _with_traffic(row: dict[str, Any]) -> dict[str, Any]:
