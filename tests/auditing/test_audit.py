@@ -151,7 +151,7 @@ def test_the_terminal_table_names_verdict_totals_and_exceptions() -> None:
         Net(lambda x, a, b: b(a(x)), a=nn.Linear(6, 5), b=nn.Linear(5, 4)), torch.rand(1, 6)
     ).table_text()
     assert text.startswith("Net: hybrid, analog first layer parts.a (per sample, worst case)")
-    assert "1 operations multiply" in text
+    assert "1 operation multiplies" in text
     assert "test_audit.py:" in text
 
 

@@ -297,7 +297,7 @@ class Audit:
             ]
         lines += [*self._memory_lines(), *self._energy_lines()]
         if self.exceptions:
-            lines += ["", f"{len(self.exceptions)} operations multiply:"]
+            lines += ["", f"{operations(len(self.exceptions))}:"]
         for left in self.exceptions:
             count = short(left.count + left.functions)
             lines += [
@@ -338,6 +338,15 @@ def _with_traffic(row: dict[str, Any]) -> dict[str, Any]:
 def _with_memories(energy: dict[str, Any]) -> dict[str, Any]:
     memories = tuple(MemoryUse(**use) for use in energy["memories"])
     return {**energy, "memories": memories, "derived": tuple(energy["derived"])}
+
+
+def operations(count: int) -> str:
+    """How many multiply, as a sentence begins.
+
+    >>> operations(1), operations(2)
+    ('1 operation multiplies', '2 operations multiply')
+    """
+    return f"{count} operation{'' if count == 1 else 's'} multipl{'ies' if count == 1 else 'y'}"
 
 
 def short(number: float) -> str:

@@ -78,7 +78,9 @@ class RepConv(LinearChain):
         y = bn(self.reduce(x))
         assert bn.running_mean is not None and bn.running_var is not None
         # `no_grad` would say the same, and cut an exported graph into pieces
-        pad = (bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)).detach().to(y.dtype)
+        pad = (
+            (bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)).detach().to(y.dtype)
+        )
         taps = conv.weight.sum((1, 2, 3))
         # a constant that the next BatchNorm subtracts again while it trains, so that its gradient is zero
         taps = taps.detach() if self.bn.training else taps

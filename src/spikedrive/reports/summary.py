@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from spikedrive.auditing.result import Audit
+from spikedrive.auditing.result import Audit, operations
 from spikedrive.reports.artifacts import exists, need, read_audit, read_json
 from spikedrive.reports.style import percent, quantity, seconds
 
@@ -84,7 +84,7 @@ def _read(path: Path, *keys: str) -> dict[str, Any]:
 
 def _judge(audit: Audit) -> Verdict:
     if audit.verdict != "additive":
-        return Verdict(f"{audit.verdict}: {len(audit.exceptions)} operations multiply", "warn")
+        return Verdict(f"{audit.verdict}: {operations(len(audit.exceptions))}", "warn")
     analog = f" · analog first layer: {', '.join(audit.analog)}" if audit.analog else ""
     return Verdict(f"additive{analog}", "good")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spikedrive.auditing.energy import PRICES
+from spikedrive.auditing.result import operations
 from spikedrive.reports.artifacts import ARTIFACTS, exists, file_size, need, read_audit, read_json
 from spikedrive.reports.style import percent, quantity, seconds
 
@@ -208,7 +209,7 @@ def _exceptions(path: Path, title: str) -> Table:
     )  # fmt: skip
     says = (
         f"Verdict: {audit.verdict}. Analog first layer: {', '.join(audit.analog) or 'none'}. "
-        + (f"{len(rows)} operations multiply elsewhere." if rows else "No multiplication is left elsewhere.")
+        + (f"{operations(len(rows))} elsewhere." if rows else "No multiplication is left elsewhere.")
         + f" (Graph {audit.graph_hash[:12]}, rules version {audit.rules_version}.)"
     )
     header = ("module", "operation", "where", "per sample", "why", "instead") if rows else ()

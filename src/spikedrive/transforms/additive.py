@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from spikedrive.auditing import audit
-from spikedrive.auditing.result import Verdict, short
+from spikedrive.auditing.result import Verdict, operations, short
 from spikedrive.auditing.trace import Graph, trace
 from spikedrive.blocks import SpikingModel
 from spikedrive.transforms.examples import example_of
@@ -78,7 +78,7 @@ class Repaired:
                 for s in steps
             ]
         if self.remaining:
-            lines += ["", f"{len(self.remaining)} operations still multiply:"]
+            lines += ["", f"{operations(len(self.remaining))} still:"]
         for left in self.remaining:
             lines += [
                 f"  {left.module or '(model)'} {left.op}: {short(left.count)} a sample, {left.why}",
