@@ -271,7 +271,7 @@ def test_snntorchs_delayed_reset() -> None:
 def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch) -> None:
     monkeypatch.setenv("SPIKEDRIVE_ISA", "avx")
     with pytest.raises(
-        UnknownNameError, match=r"no instruction set named 'avx'; 4 are known. The nearest: avx2"
+        UnknownNameError, match=r"no instruction set named 'avx'; 5 are known. The nearest: avx2"
     ):
         LIF()(torch.randn(2, 2, 3))
     monkeypatch.setenv("SPIKEDRIVE_ISA", "avx512")
