@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import model_verdicts
 import typer.main
 
 from spikedrive.cli.app import app
@@ -36,6 +37,7 @@ def _verbs() -> str:
 
 
 MARKS = {
+    "<!-- every model's verdict -->": model_verdicts.table,
     "<!-- every verb -->": _verbs,
     "<!-- neurons of others -->": _neurons_of_others,
     "<!-- differences from neurobench -->": neurobench.table,
