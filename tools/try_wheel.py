@@ -57,9 +57,7 @@ def main() -> None:
         run(full, "-c", MAKE_PROGRAM, cwd=there)
         for path in (os.environ["PATH"], str(full.parent)):
             doctor = json.loads(run(full, "-m", "spikedrive", "doctor", "--json", cwd=there, PATH=path))
-            print(
-                f"with PATH={path[:60]}: compiler {doctor['compiler']}; native kernels: {doctor['native kernels']}"
-            )
+            print(f"with PATH={path[:60]}: compiler {doctor['compiler']}; engine: {doctor['engine']}")
             run(full, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", cwd=there, PATH=path)
             assert not doctor["neuron kernels"].startswith("none"), doctor["neuron kernels"]
         assert doctor["compiler"] == "none found", "the second PATH still holds a compiler"
