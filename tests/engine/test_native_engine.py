@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 
 import numpy as np
 import pytest
 
 from engine.programs import pixels, small_program
+from engine.random_programs import random_program as random_wide_program
 from spikedrive import native
 from spikedrive.engine import pack
 from spikedrive.engine.arithmetic import (
@@ -74,7 +76,7 @@ def neuron(rng: np.random.Generator, name: str, of: str, peak: int, steps: int) 
 
 
 def random_program(seed: int, length: int = 14) -> list[Op]:
-    """Operations of every kind in a random order, each on tensors that are there."""
+    """Operations of every kind in a random order, with the 8-bit weights and reached thresholds that kernels take."""
     rng = np.random.default_rng(seed)
     steps = int(rng.integers(1, 4))
     channels, height, width = (int(n) for n in rng.integers(1, 9, 3))
@@ -169,6 +171,13 @@ def test_random_programs(level):
     assert len(kinds) == 17
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_programs_with_integers_of_up_to_64_bits(level):
+    for seed in range(40):
+        ops = random_wide_program(random.Random(seed), 10)
+        assert differences(ops, images_for(ops, seed), level) == [], f"seed {seed}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_many_random_programs(level):
@@ -202,6 +211,15 @@ def test_a_program_runs_on_both(monkeypatch):
     for level in LEVELS:
         monkeypatch.setenv("SPIKEDRIVE_ISA", level)
         assert np.array_equal(program.run(images).logits_int, slow.logits_int)
+
+
+def test_the_engine_refuses_images_of_another_size():
+    program = small_program()
+    engine = native.run.Engine(pack.dump({}, program.ops), LEVELS[0])
+    with pytest.raises(ValueError, match=r"60 bytes for 2 samples.*it takes 120"):
+        engine.run(pixels(1)[None], 2, [0], 1)
+    with pytest.raises(ValueError, match=r"operation 99.*6 of them"):
+        engine.run(pixels(1)[None], 1, [99], 1)
 
 
 def test_an_empty_batch_has_the_right_shape():

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,23 @@ nb::object as_array(const Tensor& x) {
   return made;
 }
 
+void check(const Engine& engine, const Images& images, int64_t batch, const std::vector<int>& keep) {
+  const Program& program = engine.program();
+  const auto count = static_cast<int>(program.ops.size());
+  int64_t wanted = 0;
+  for (int i = 0; i < count; ++i)
+    if (program.ops[i].kind == Kind::Input) wanted = program.values[i].steps * program.values[i].size() * batch;
+  if (batch < 0 || static_cast<int64_t>(images.size()) != wanted)
+    throw std::invalid_argument("The engine got " + std::to_string(images.size()) + " bytes for " + std::to_string(batch) +
+                                " samples; it takes " + std::to_string(wanted) + ". Use Program.run, which checks shapes.");
+  for (const int place : keep)
+    if (place < 0 || place >= count)
+      throw std::invalid_argument("The engine was asked for operation " + std::to_string(place) + "; it has " +
+                                  std::to_string(count) + " of them, from 0 on. Use Program.run, which takes names.");
+}
+
 std::vector<nb::object> run(const Engine& engine, const Images& images, int64_t batch, const std::vector<int>& keep, int threads) {
+  check(engine, images, batch, keep);
   std::vector<Tensor> results;
   {
     nb::gil_scoped_release unlocked;
@@ -45,6 +62,7 @@ std::vector<nb::object> run(const Engine& engine, const Images& images, int64_t 
 
 // What each operation took, in seconds.
 std::vector<double> times(const Engine& engine, const Images& images, int64_t batch, int threads) {
+  check(engine, images, batch, {});
   nb::gil_scoped_release unlocked;
   std::vector<double> seconds;
   engine.run(images.data(), batch, {static_cast<int>(engine.program().ops.size()) - 1}, threads, &seconds);
