@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikedrive.engine.lower import compile
     from spikedrive.engine.runtime import Meta, Program, Result, load
+    from spikedrive.engine.stream import State, Stream
     from spikedrive.engine.twin import Twin
     from spikedrive.engine.verify import Verification
 
 _HOME = {
     "Meta": "runtime", "Program": "runtime", "Result": "runtime", "load": "runtime", "compile": "lower",
-    "Twin": "twin", "Verification": "verify",
+    "State": "stream", "Stream": "stream", "Twin": "twin", "Verification": "verify",
 }  # fmt: skip
 
-__all__ = ["Meta", "Program", "Result", "Twin", "Verification", "compile", "load"]
+__all__ = ["Meta", "Program", "Result", "State", "Stream", "Twin", "Verification", "compile", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,14 +33,29 @@ Array = np.ndarray
 """Integers (T or 1, B, ...) in the smallest type that their bounds fit."""
 
 
-def interpret(ops: Sequence[Op], values: dict[str, Value], images: Array, keep: set[str]) -> dict[str, Array]:
-    """Every tensor named in `keep` for `images` uint8 (steps, B, C, H, W); the rest is dropped after its last use."""
+def interpret(
+    ops: Sequence[Op],
+    values: dict[str, Value],
+    images: Array,
+    keep: set[str],
+    state: dict[str, Array] | None = None,
+) -> dict[str, Array]:
+    """Every tensor named in `keep` for `images` (steps, B, ...); the rest is dropped after its last use.
+
+    `state`, where given, holds by the operation's name the membrane (B, ...) of each neuron that carries it and the sum
+    so far of each `SumSteps`; what it lacks is at rest, or zero. It is read, and then holds those after the last step.
+    """
     last_use = {name: op.name for op in ops for name in op.inputs}
     live: dict[str, Array] = {}
     for op in ops:
         arguments = [live[name] for name in op.inputs]
         value = values[op.name]
-        result = images if isinstance(op, Input) else EVALUATE[type(op)](op, value, *arguments)
+        if isinstance(op, Input):
+            result = images
+        elif state is None:
+            result = EVALUATE[type(op)](op, value, *arguments)
+        else:
+            result = _continued(op, value, arguments, state)
         assert result.shape[:1] + result.shape[2:] == (value.steps, *value.shape), (
             f"{op.name}: {result.shape}"
         )
@@ -50,6 +65,18 @@ def interpret(ops: Sequence[Op], values: dict[str, Value], images: Array, keep: 
             if last_use[name] == op.name and name not in keep:
                 del live[name]
     return {name: live[name] for name in keep}
+
+
+def _continued(op: Op, value: Value, arguments: list[Array], state: dict[str, Array]) -> Array:
+    """The result of an operation that goes on from `state`, which goes on with it."""
+    if isinstance(op, Neuron) and op.carry:
+        y, state[op.name] = scan(op, value, arguments[0], state.get(op.name))
+        return y
+    y = EVALUATE[type(op)](op, value, *arguments)
+    if isinstance(op, SumSteps):
+        y = y + state.get(op.name, 0)
+        state[op.name] = y[0]
+    return y
 
 
 def conv2d(op: Conv2d, value: Value, x: Array) -> Array:
@@ -106,10 +133,16 @@ def linear(op: Linear, value: Value, x: Array) -> Array:
 
 
 def neuron(op: Neuron, value: Value, x: Array) -> Array:
-    """The membrane step by step; see the equation of `Neuron`."""
+    """The neuron from rest."""
+    return scan(op, value, x)[0]
+
+
+def scan(op: Neuron, value: Value, x: Array, start: Array | None = None) -> tuple[Array, Array]:
+    """The neuron step by step from the membrane `start` (None: at rest), and the membrane after it; see `Neuron`."""
     wide = smallest(-value.peak, value.peak)
     rest = np.full(x.shape[1:], op.rest, wide)
-    v, outputs = rest, []
+    v = rest if start is None else start.astype(wide)
+    outputs: list[Array] = []
     for t in range(op.steps):
         charge = x[t if len(x) > 1 else 0].astype(wide) << op.fraction
         if op.decay_input:
@@ -125,7 +158,7 @@ def neuron(op: Neuron, value: Value, x: Array) -> Array:
             v = np.where(s > 0, rest, h) if op.hard else h - op.threshold * s.astype(wide)
             total += s
         outputs.append(total)
-    return np.stack(outputs)
+    return np.stack(outputs), v.astype(np.int64)
 
 
 def matmul(op: MatMul, value: Value, a: Array, b: Array) -> Array:

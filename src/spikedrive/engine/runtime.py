@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from spikedrive.engine import pack
 from spikedrive.engine.interpreter import interpret, smallest
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check
 from spikedrive.errors import ConfigError, DtypeError, FormatError, ShapeError, unknown_name
+
+if TYPE_CHECKING:
+    from spikedrive.engine.stream import Stream
 
 RUNTIMES = ("native", "numpy")
 
@@ -103,7 +106,7 @@ class Program:
         Raises: ShapeError, DtypeError (floating point is refused: the program takes raw bytes),
         UnknownNameError for a neuron or a runtime that there is not, ConfigError for a missing engine.
         """
-        pixels = self._check_images(images)
+        pixels = self.check_input(images)
         paths = list(self.neurons) if neurons is True else list(neurons or ())
         for path in paths:
             if path not in self.neurons:
@@ -134,21 +137,32 @@ class Program:
             return lambda images, keep: interpret(self.ops, self.values, images, keep)
         return Engine.of(self, _threads(threads)).evaluate
 
+    def stream(self) -> Stream:
+        """A live input: call it with one step (B, ...) at a time; see `Stream`. Any number may share one program.
+
+        Raises: StateError for a program of which an operation sees several steps at once.
+        """
+        from spikedrive.engine.stream import Stream
+
+        return Stream(self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.sdx` file; the file is whole or untouched. Raises: StorageError."""
         pack.write(path, dataclasses.asdict(self.meta), self.ops)
 
-    def _check_images(self, images: Any) -> np.ndarray:
+    def check_input(self, images: Any, *, steps: int | None = None) -> np.ndarray:
+        """The input as (steps, B, ...), checked; with `steps=1`, of one step (B, ...) of whatever the program takes."""
         pixels = np.asarray(images)
-        sequence = self.input.steps > 1
-        form = f"({f'{self.input.steps}, ' if sequence else ''}B, {', '.join(map(str, self.input.shape))})"
+        wanted = self.input.steps if steps is None else steps
+        sequence = wanted > 1
+        form = f"({f'{wanted}, ' if sequence else ''}B, {', '.join(map(str, self.input.shape))})"
         if (
             pixels.ndim != len(self.input.shape) + 1 + sequence
             or pixels.shape[1 + sequence :] != self.input.shape
         ):
             raise ShapeError(f"The program got images of shape {pixels.shape}; it takes {form}. "
                              "Resize them, or add the batch axis: images[None].")  # fmt: skip
-        if sequence and len(pixels) != self.input.steps:
+        if sequence and len(pixels) != wanted:
             raise ShapeError(
                 f"The program got {len(pixels)} steps; it takes {form}. Compile it for that many steps."
             )

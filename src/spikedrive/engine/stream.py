@@ -1,0 +1,187 @@
+"""A program one step at a time: what it carries, and which operations can go step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikedrive.engine.arithmetic import Add, Conv2d, Linear, MaxPool2d, Scale, Shift, Sum, SumSteps
+from spikedrive.engine.interpreter import interpret
+from spikedrive.engine.ir import INT64, Input, Neuron, Op, Value
+from spikedrive.engine.layout import Concat, Pad, Permute, Reshape, Slice
+from spikedrive.errors import ShapeError, StateError
+
+if TYPE_CHECKING:
+    from spikedrive.engine.runtime import Program, Result
+
+MOST_STEPS = 2**32
+"""How many steps a stream takes without a reset, or half as many as often as sums would leave 64 bits."""
+ROUNDING = 8
+"""How far a leak that rounds down can take a charged membrane beyond one that is exact."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a stream carries after `steps` steps, by the name of the operation.
+
+    *Shapes*: (B, *shape) int64.
+    *Units*: a membrane in 2**-fraction of the unit of what its neuron reads; a sum in that of what it adds up.
+    """
+
+    steps: int
+    arrays: dict[str, np.ndarray]
+
+
+class Stream:
+    """One live input of a program: each call takes one step and gives the answer to everything so far.
+
+    *Equation*: a step computes every operation on that step's input alone, but for two that go on:
+
+        Neuron with `carry`   starts from the membrane that the step before left, at first from `rest`
+        SumSteps              y = (its sum after the step before, at first 0) + x
+
+    Every other operation, a neuron without `carry` included, forgets. After step t, for t up to the program's steps T,
+    all of them hold what the whole run holds at its step t, so that step T gives the logits of the whole run; a static
+    image is given again at each step, as a `Direct` encoder shows it. A mean over the steps stays a sum of integers,
+    and one unit of the answer is worth T / t times the program's: the mean over the steps so far. A program of one step
+    has no mean over steps, and answers for each step alone.
+
+    Beyond step T nothing changes: the same equations, in which `v >> decay` rounds down to a unit of 2**-fraction
+    where no fraction bits are left for an exact leak.
+
+    *Shapes*: x (B, ...), one step without the time axis -> logits (B, K).
+    *Raises*: StateError for a program whose operations see several steps at once, after `most_steps` steps, and for
+    a state of another program; ShapeError for another batch than the state's; DtypeError and ValueRangeError as
+    `Program.run`.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._ops, self._averages = one_step(program.ops, program.values)
+        self._values, self.most_steps = step_values(self._ops)
+        self._steps, self._arrays = 0, dict[str, np.ndarray]()
+
+    def __call__(self, x: Any) -> Result:
+        """The answer after one more step."""
+        from spikedrive.engine.runtime import Result
+
+        step = self.program.check_input(x, steps=1)
+        if any(len(array) != step.shape[1] for array in self._arrays.values()):
+            (held,) = {len(array) for array in self._arrays.values()}
+            raise ShapeError(
+                f"The stream got a step of {step.shape[1]} samples; it holds the state of {held} and takes as many. "
+                "Call reset() before another batch, or make a stream for each."
+            )
+        if self._steps == self.most_steps:
+            raise StateError(
+                f"The stream got step {self._steps + 1}; it takes {self.most_steps}, beyond which its sums could leave "
+                "64 bits. Call reset() now and then."
+            )
+        answer = self._ops[-1].name
+        logits = interpret(self._ops, self._values, step, {answer}, self._arrays)[answer][0]
+        self._steps += 1
+        scale = self.program.output.scale * (
+            self.program.steps / self._steps if answer in self._averages else 1
+        )
+        return Result(logits.astype(np.int64), scale)
+
+    def reset(self) -> None:
+        """Forget the input so far."""
+        self._steps, self._arrays = 0, {}
+
+    @property
+    def state(self) -> State:
+        """A copy of what is carried; assign it to go on from there, in any stream of the same program."""
+        return State(self._steps, {name: array.copy() for name, array in self._arrays.items()})
+
+    @state.setter
+    def state(self, state: State) -> None:
+        carried = {
+            op.name for op in self._ops if isinstance(op, SumSteps) or (isinstance(op, Neuron) and op.carry)
+        }
+        shapes = {name: array.shape[1:] for name, array in state.arrays.items()}
+        batches = {len(array) for array in state.arrays.values() if array.ndim}
+        wanted = {name: self._values[name].shape for name in carried} if state.steps else {}
+        kinds = {array.dtype for array in state.arrays.values()}
+        if shapes != wanted or len(batches) > 1 or not kinds <= {np.dtype(np.int64)} or state.steps < 0:
+            raise StateError(
+                f"The stream got a state of {len(shapes)} arrays after {state.steps} steps; it takes int64 (B, ...) "
+                f"for each of the {len(carried)} that this program carries. Take the state of a stream of this program."
+            )
+        self._steps = state.steps
+        self._arrays = {name: array.copy() for name, array in state.arrays.items()}
+
+
+def one_step(ops: Sequence[Op], values: dict[str, Value]) -> tuple[list[Op], set[str]]:
+    """The operations as they are at one step, and the names of those whose unit is that of a mean over the steps.
+
+    *Raises*: StateError for an operation that sees several steps at once.
+    """
+    steps = max(value.steps for value in values.values())
+    summed, averaged = set[str](), set[str]()
+    for op in ops:
+        behind = summed.intersection(op.inputs)
+        own = op.steps if isinstance(op, (Neuron, SumSteps)) else steps
+        if own != steps:
+            _refuse(op, f"has {own} steps where the program has {steps}")
+        if behind and (isinstance(op, (Neuron, SumSteps)) or values[op.name].steps > 1):
+            _refuse(op, f"sees {min(behind)!r}, a sum over all steps, at each of them")
+        if averaged.intersection(op.inputs):
+            if not _keeps_factors(op, averaged):
+                _refuse(op, "adds to a mean over the steps what does not grow with them")
+            averaged.add(op.name)
+        if isinstance(op, SumSteps) or behind:
+            summed.add(op.name)
+        if isinstance(op, SumSteps) and op.mean and steps > 1:
+            averaged.add(op.name)
+    return [replace(op, steps=1) if isinstance(op, (Input, Neuron, SumSteps)) else op for op in ops], averaged
+
+
+def step_values(ops: Sequence[Op]) -> tuple[dict[str, Value], int]:
+    """The bounds of every operation of one step, and after how many steps at most they hold.
+
+    A neuron that leaks is bounded for ever; one that does not, and a sum, by the number of steps.
+    """
+    most = MOST_STEPS
+    while most:
+        values: dict[str, Value] = {}
+        for op in ops:
+            values[op.name] = _bounded(op, [values[name] for name in op.inputs], most)
+        if all(max(value.peak, value.magnitude) < INT64 for value in values.values()):
+            return values, most
+        most //= 2
+    raise StateError("The program's sums can leave 64 bits where a leak rounds; a stream takes a program with room "
+                     "for that. Compile it with fewer weight bits.")  # fmt: skip
+
+
+def _bounded(op: Op, inputs: Sequence[Value], most: int) -> Value:
+    if isinstance(op, SumSteps):
+        # after 1 to `most` steps, in the same unit after each
+        (x,), value = inputs, replace(op, steps=most, mean=False).infer(*inputs)
+        return replace(value, low=min(value.low, x.low), high=max(value.high, x.high))
+    if not (isinstance(op, Neuron) and op.carry):
+        return op.infer(*inputs)
+    if op.decay:
+        value = op.infer(*inputs)
+        return replace(value, peak=value.peak + ROUNDING)
+    return replace(replace(op, steps=most).infer(*inputs), steps=1)
+
+
+def _keeps_factors(op: Op, averaged: set[str]) -> bool:
+    """Whether f times every input that is a mean gives f times the result."""
+    if isinstance(op, (Conv2d, Linear)):
+        return not op.bias.any()
+    if isinstance(op, Pad):
+        return op.value == 0
+    kinds = (Add, Concat, MaxPool2d, Permute, Reshape, Scale, Shift, Slice, Sum)
+    return isinstance(op, kinds) and averaged.issuperset(op.inputs)
+
+
+def _refuse(op: Op, why: str) -> None:
+    raise StateError(
+        f"Operation {op.name!r} ({type(op).__name__}, of module {op.module or '(the model itself)'!r}) {why}; a stream "
+        "takes programs that need one step at a time. Call Program.run on the whole input instead."
+    )
