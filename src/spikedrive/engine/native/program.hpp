@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,11 +71,17 @@ struct Op {
   int64_t exponent = 0;
 };
 
+// The bytes of a file, read or mapped; copies share them.
+struct FileBytes {
+  std::shared_ptr<const uint8_t> data;
+  size_t size = 0;
+};
+
 // Operations in order with what is known of the tensor that each gives. `bytes` is what arrays point into.
 struct Program {
   std::vector<Op> ops;
   std::vector<Value> values;
-  std::vector<uint8_t> bytes;
+  FileBytes bytes;
   // the file's meta, as JSON
   std::string meta;
 };

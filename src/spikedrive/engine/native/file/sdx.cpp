@@ -1,7 +1,11 @@
 #include "sdx.hpp"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -41,9 +45,10 @@ FormatError damaged(const std::string& source, const std::string& what) {
 }
 
 // The length of the header of a file that is whole.
-size_t check_frame(const std::vector<uint8_t>& bytes, const std::string& source) {
-  const size_t size = bytes.size();
-  if (size < head_size + digest_size || std::memcmp(bytes.data(), magic, sizeof magic) != 0)
+size_t check_frame(const FileBytes& file, const std::string& source) {
+  const size_t size = file.size;
+  const uint8_t* bytes = file.data.get();
+  if (size < head_size + digest_size || std::memcmp(bytes, magic, sizeof magic) != 0)
     throw FormatError(source + " is no .sdx program: it " + (size ? "does not start like one" : "is empty") + " (" +
                       std::to_string(size) + " bytes). An .sdx file starts with 89 53 44 58 0d 0a 1a 0a. " +
                       "Write one with program.save(path) or `spikedrive compile`.");
@@ -55,7 +60,7 @@ size_t check_frame(const std::vector<uint8_t>& bytes, const std::string& source)
   const auto said = little<uint64_t>(&bytes[16]);
   if (said != size)
     throw damaged(source, "of " + std::to_string(size) + " bytes that says it has " + std::to_string(said));
-  const Digest digest = sha256(bytes.data(), size - digest_size);
+  const Digest digest = sha256(bytes, size - digest_size);
   if (std::memcmp(digest.data(), &bytes[size - digest_size], digest_size) != 0)
     throw damaged(source, "whose SHA-256 does not match");
   if (header_size > size - head_size - digest_size) throw damaged(source, "whose header is longer than the file");
@@ -183,9 +188,10 @@ bool operator==(const Value& a, const Value& b) {
 }
 
 void read_header(Program& program, size_t header_size) {
-  const uint8_t* body = program.bytes.data() + head_size + header_size;
-  const size_t body_size = program.bytes.size() - head_size - header_size - digest_size;
-  Json text({reinterpret_cast<const char*>(program.bytes.data()) + head_size, header_size});
+  const uint8_t* bytes = program.bytes.data.get();
+  const uint8_t* body = bytes + head_size + header_size;
+  const size_t body_size = program.bytes.size - head_size - header_size - digest_size;
+  Json text({reinterpret_cast<const char*>(bytes) + head_size, header_size});
   Fields header = text.members();
   text.finish();
 
@@ -221,7 +227,7 @@ void read_header(Program& program, size_t header_size) {
 
 }  // namespace
 
-Program parse(std::vector<uint8_t> bytes, const std::string& source) {
+Program parse(FileBytes bytes, const std::string& source) {
   const size_t header_size = check_frame(bytes, source);
   Program program;
   program.bytes = std::move(bytes);
@@ -240,21 +246,29 @@ Program parse(std::vector<uint8_t> bytes, const std::string& source) {
   return program;
 }
 
+Program parse(std::vector<uint8_t> bytes, const std::string& source) {
+  const auto kept = std::make_shared<const std::vector<uint8_t>>(std::move(bytes));
+  return parse(FileBytes{{kept, kept->data()}, kept->size()}, source);
+}
+
 Program load(const char* path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path, "rb"), std::fclose);
-  const auto fail = [&] {
-    return std::system_error(errno, std::generic_category(), std::string(path) + " cannot be read as an .sdx program");
+  const auto fail = [&](int reason) {
+    return std::system_error(reason, std::generic_category(), std::string(path) + " cannot be read as an .sdx program");
   };
-  if (!file || std::fseek(file.get(), 0, SEEK_END) != 0) throw fail();
-  const long size = std::ftell(file.get());
-  if (size < 0 || std::fseek(file.get(), 0, SEEK_SET) != 0) throw fail();
-  // a folder says that it has the largest size that there is, and gives nothing
-  if (std::fgetc(file.get()) == EOF && std::ferror(file.get())) throw fail();
-  std::rewind(file.get());
-  std::vector<uint8_t> bytes(static_cast<size_t>(size));
-  bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file.get()));
-  if (std::ferror(file.get())) throw fail();
-  return parse(std::move(bytes), path);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw fail(errno);
+  struct stat known{};
+  int reason = fstat(file, &known) ? errno : S_ISREG(known.st_mode) ? 0 : S_ISDIR(known.st_mode) ? EISDIR : ESPIPE;
+  // an empty file cannot be mapped, and is refused as no program
+  const size_t size = reason ? 0 : static_cast<size_t>(known.st_size);
+  void* const data = size ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
+  if (data == MAP_FAILED) reason = errno;
+  close(file);
+  if (reason) throw fail(reason);
+  const auto release = [size](const uint8_t* mapped) {
+    if (mapped) munmap(const_cast<uint8_t*>(mapped), size);
+  };
+  return parse(FileBytes{{static_cast<const uint8_t*>(data), release}, size}, path);
 }
 
 void seal(std::vector<uint8_t>& bytes) {
