@@ -39,6 +39,16 @@ assert (logits == numpy.load("logits.npy")).all(), "the installed runtime gives 
 assert "torch" not in sys.modules, "the runtime imported torch"
 """
 
+MAKE_PICTURES = """
+import numpy
+from pathlib import Path
+from PIL import Image
+Path("pictures").mkdir()
+for i, image in enumerate(numpy.load("images.npy")):
+    Image.fromarray(image[0]).save(f"pictures/{i}.png")
+Image.fromarray(numpy.load("images.npy")[0, 0]).save("picture.pgm")
+"""
+
 
 def main() -> None:
     """Build, install twice, try; any failure ends with a traceback and a non-zero exit code."""
@@ -58,6 +68,7 @@ def main() -> None:
         for path in (os.environ["PATH"], str(full.parent)):
             doctor = json.loads(run(full, "-m", "spikedrive", "doctor", "--json", cwd=there, PATH=path))
             print(f"with PATH={path[:60]}: compiler {doctor['compiler']}; engine: {doctor['engine']}")
+            assert not doctor["C library"].startswith("none"), doctor["C library"]
             run(full, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", cwd=there, PATH=path)
             assert not doctor["neuron kernels"].startswith("none"), doctor["neuron kernels"]
         assert doctor["compiler"] == "none found", "the second PATH still holds a compiler"
@@ -71,10 +82,38 @@ def main() -> None:
             run(bare, "-m", "spikedrive", "infer", "tiny.sdx", "images.npy", "--json", cwd=there)
         )
         assert len(answers) == 2, f"infer answered for {len(answers)} of 2 images"
+        install(bare, "pillow", PATH=str(bare.parent))
+        try_pictures(bare, there)
+        try_c(bare, there)
         try_source_without_compiler(source, there)
     print(
         f"wheel: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, works; {time.monotonic() - start:.0f} s"
     )
+
+
+def try_pictures(python: Path, there: Path) -> None:
+    """A folder of pictures gives what the array of them gives."""
+    run(python, "-c", MAKE_PICTURES, cwd=there)
+    infer = (python, "-m", "spikedrive", "infer", "tiny.sdx")
+    by_array = json.loads(run(*infer, "images.npy", "--top", "10", "--json", cwd=there))
+    by_folder = json.loads(run(*infer, "pictures", "--top", "10", "--json", cwd=there))
+    assert [{**row, "image": ""} for row in by_folder] == [{**row, "image": ""} for row in by_array]
+
+
+def try_c(python: Path, there: Path) -> None:
+    """The C example against the header and the library of the wheel, by the command that its first lines give."""
+    if shutil.which("cc") is None:
+        print("C example: not built, for want of a C compiler. On Debian: apt-get install gcc")
+        return
+    include, library = run(
+        python, "-c", "from spikedrive import native; print(*native.paths(), sep=chr(10))", cwd=there
+    ).splitlines()
+    source = ROOT / "examples" / "c" / "run.c"
+    options = (f"-I{include}", f"-L{library}", "-lspikedrive", f"-Wl,-rpath,{library}", "-o", "run")
+    run("cc", "-std=c11", source, *options, cwd=there)
+    said = run(there / "run", "tiny.sdx", "picture.pgm", cwd=there)
+    logits = run(python, "-c", "import numpy; print(*numpy.load('logits.npy')[0])", cwd=there)
+    assert [line.split()[-2] for line in said.splitlines()] == logits.split(), said
 
 
 def check_source(source: Path) -> None:
@@ -86,6 +125,7 @@ def check_source(source: Path) -> None:
         "pyproject.toml",
         "src/spikedrive/ops/native/isa.cpp",
         "src/spikedrive/py.typed",
+        "src/spikedrive/include/spikedrive.h",
     ]
     missing = [name for name in needed if name not in names]
     assert not missing, f"the source archive lacks {missing}"
@@ -114,6 +154,8 @@ def check_contents(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (
         "spikedrive/py.typed",
+        "spikedrive/include/spikedrive.h",
+        "spikedrive/lib/libspikedrive.",
         "spikedrive/data/bundled/",
         "LICENSE",
         "NOTICE",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from spikedrive.errors import ConfigError, unknown_name
 
@@ -82,6 +83,39 @@ def engine_level() -> str:
             f"SPIKEDRIVE_ISA got {wanted!r}; the engine runs {', '.join(here)} here. Name one of those, or unset it."
         )
     return wanted
+
+
+class Paths(NamedTuple):
+    """The folders that a C compiler asks for: of `spikedrive.h` (-I) and of the library `spikedrive` (-L)."""
+
+    include: Path
+    library: Path
+
+
+def paths() -> Paths:
+    """Where the C header and library of this installation are. Raises: ConfigError where it has no library."""
+    library, reason = _c_library()
+    if library is None:
+        raise ConfigError(
+            f"native.paths found no library for C, which a compiled engine has beside it: {reason}."
+        )
+    return Paths(Path(__file__).parent / "include", library)
+
+
+def _c_library() -> tuple[Path | None, str]:
+    """Its folder, and why there is none."""
+    if run is None:
+        return None, run_missing
+    # beside the module, which an editable installation keeps apart from the sources
+    folder = Path(run.__file__).parent / "lib"
+    found = any(folder.glob("libspikedrive.*"))
+    return (folder, "") if found else (None, "this installation is older than it. Install spikedrive again")
+
+
+def c_summary() -> str:
+    """What `spikedrive doctor` says of the C library."""
+    library, reason = _c_library()
+    return f"none: {reason}" if library is None else f"{library}; its header: {paths().include}"
 
 
 def engine_summary() -> str:

@@ -10,6 +10,7 @@ import pytest
 import spikedrive
 from cli.conftest import Command
 from spikedrive import native
+from spikedrive.errors import ConfigError
 
 
 def test_it_names_versions_and_what_runs_the_programs(command: Command) -> None:
@@ -20,6 +21,7 @@ def test_it_names_versions_and_what_runs_the_programs(command: Command) -> None:
     assert found["numpy"][0].isdigit()
     assert found["cores"] >= 1
     assert found["engine"] == native.engine_summary()
+    assert found["C library"] == native.c_summary()
 
 
 def test_it_says_so_where_there_is_no_compiler_and_no_browser(
@@ -60,6 +62,33 @@ def test_it_says_which_instruction_set_the_neurons_use_and_why_none(
     assert json.loads(command("doctor", "--json").out)["engine"] == (
         "none: it was not built; programs run in NumPy"
     )
+
+
+def test_it_names_the_folders_for_c(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Module:
+        __file__ = str(tmp_path / "_run.so")
+        levels = staticmethod(lambda: ["scalar"])
+
+    monkeypatch.delenv("SPIKEDRIVE_ISA", raising=False)
+    monkeypatch.setattr(native, "run", Module)
+    assert json.loads(command("doctor", "--json").out)["C library"] == (
+        "none: this installation is older than it. Install spikedrive again"
+    )
+    with pytest.raises(
+        ConfigError, match=r"no library for C, which .* has beside it: .* Install spikedrive again"
+    ):
+        native.paths()
+    monkeypatch.setattr(native, "run_missing", "it was not built")
+    monkeypatch.setattr(native, "run", None)
+    assert native.c_summary() == "none: it was not built"
+    monkeypatch.setattr(native, "run", Module)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libspikedrive.so").touch()
+    assert (native.paths().include / "spikedrive.h").is_file()
+    said = json.loads(command("doctor", "--json").out)["C library"]
+    assert said == f"{tmp_path / 'lib'}; its header: {native.paths().include}"
 
 
 def test_people_get_a_table(command: Command) -> None:

@@ -45,6 +45,7 @@ def facts() -> dict[str, Any]:
         "compiler": _first(COMPILERS),
         "neuron kernels": native.summary(),
         "engine": native.engine_summary(),
+        "C library": native.c_summary(),
         "browser": _first(BROWSERS),
         "data: fashion_mnist": _folder(
             "/usr/share/datasets/fashion-mnist", "apt install dataset-fashion-mnist"
