@@ -16,6 +16,7 @@ import typer
 import spikedrive
 from spikedrive.cli import (
     audit,
+    bench,
     compile,
     demo,
     doctor,
@@ -31,7 +32,7 @@ from spikedrive.cli import (
 from spikedrive.cli.output import fail
 from spikedrive.errors import SpikedriveError
 
-VERBS = (models, neurons, show, train, eval, predict, audit, compile, infer, report, demo, doctor)
+VERBS = (models, neurons, show, train, eval, predict, audit, compile, infer, bench, report, demo, doctor)
 
 app = typer.Typer(
     name="spikedrive",
