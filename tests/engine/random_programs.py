@@ -10,6 +10,7 @@ import numpy as np
 from spikedrive.engine.arithmetic import (
     Add,
     Conv2d,
+    Embedding,
     Linear,
     MatMul,
     MaxPool2d,
@@ -71,6 +72,14 @@ def linear(chance: random.Random, name: str, inputs: list[str], x: list[Value]) 
     shift = np.array(chance.choices(range(9), k=outputs), np.int8)
     return Linear(name=name, inputs=(inputs[0],), weight=weight, shift=shift, bias=integers(chance, (outputs,)),
                   exponent=chance.randrange(-9, 9))  # fmt: skip
+
+
+def embedding(chance: random.Random, name: str, inputs: list[str], x: list[Value]) -> Op:
+    # what may be negative, or more than a small table holds, is refused
+    rows, width = 1 + min(max(x[0].high, 0), 999), chance.randrange(1, 6)
+    shift = np.array(chance.choices(range(9), k=width), np.int8)
+    return Embedding(name=name, inputs=(inputs[0],), weight=integers(chance, (rows, width)), shift=shift,
+                     exponent=chance.randrange(-9, 9))  # fmt: skip
 
 
 def neuron(chance: random.Random, name: str, inputs: list[str], x: list[Value]) -> Op:
@@ -145,6 +154,6 @@ def pad(chance: random.Random, name: str, inputs: list[str], x: list[Value]) -> 
 
 
 MAKERS: list[Callable[[random.Random, str, list[str], list[Value]], Op]] = [
-    conv2d, linear, neuron, add, multiply, matmul, shift, scale, sum_axes, sum_steps, max_pool2d, reshape, permute,
-    slice_axis, concat, pad,
+    conv2d, linear, embedding, neuron, add, multiply, matmul, shift, scale, sum_axes, sum_steps, max_pool2d, reshape,
+    permute, slice_axis, concat, pad,
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from spikedrive.engine import pack
 from spikedrive.engine.arithmetic import (
     Add,
     Conv2d,
+    Embedding,
     Linear,
     MatMul,
     MaxPool2d,
@@ -77,6 +78,32 @@ def attention() -> list[Op]:
     ]
 
 
+def language() -> list[Op]:
+    """Token ids of more than a byte, a table and a shortcut between membranes: 2 tokens a step to three numbers."""
+    rng = np.random.default_rng(3)
+    table, shift = rng.integers(-127, 128, (300, 4)).astype(np.int16), np.array([0, 5, 2, 0], np.int8)
+    mix, zeros = rng.integers(-99, 99, (4, 4)).astype(np.int8), np.zeros(4, np.int8)
+    fire = {
+        "ladder": (300 << 2,),
+        "threshold": 300 << 2,
+        "steps": 2,
+        "decay": 1,
+        "carry": True,
+        "fraction": 2,
+    }
+    return [
+        Input(name="ids", inputs=(), shape=(2,), steps=2, high=299),
+        Embedding(name="rows", inputs=("ids",), module="embedding", weight=table, shift=shift, exponent=-4),
+        Neuron(name="fire", inputs=("rows",), **fire),
+        Linear(name="mix", inputs=("fire",), weight=mix, shift=shift, bias=zeros, exponent=-4),
+        Add(name="sum", inputs=("rows", "mix")),
+        Neuron(name="again", inputs=("sum",), **fire),
+        Sum(name="both", inputs=("again",), axes=(0,)),
+        SumSteps(name="all", inputs=("both",), steps=2),
+        Slice(name="logits", inputs=("all",), axis=0, start=1, stop=4),
+    ]
+
+
 def seeds() -> dict[str, bytes]:
     """Names to the bytes of `.sdx` files."""
     small = small_program()
@@ -84,4 +111,5 @@ def seeds() -> dict[str, bytes]:
         "small": pack.dump({"model": "small", "class_names": ["a", "ç"], "mean": [0.5, 1e-05]}, small.ops),
         "vision": pack.dump({}, vision()),
         "attention": pack.dump({"none": None, "deep": [[{}]]}, attention()),
+        "language": pack.dump({}, language()),
     }

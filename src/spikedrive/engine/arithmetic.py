@@ -1,4 +1,4 @@
-"""The operations that compute: weights, sums, products, maxima."""
+"""The operations that compute: weights, tables, sums, products, maxima."""
 
 from __future__ import annotations
 
@@ -72,6 +72,31 @@ class Linear(Op):
         if not fits or self.bias.shape != (outputs,) or self.shift.shape != (outputs,):
             raise unfit(self, x, f"(..., {channels})")
         return _weighted(self, x, (*x.shape[:-1], outputs))
+
+
+@register_op
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Embedding(Op):
+    """y[d] = weight[x, d] * 2**shift[d]: row x of a table, behind the axes of x. x lies in 0..N-1.
+
+    Shapes: x (...), weight (N, D), shift (D,) -> (..., D).
+    """
+
+    weight: np.ndarray
+    shift: np.ndarray
+    exponent: int
+
+    def infer(self, *inputs: Value) -> Value:
+        (x,) = take(self, inputs, 1)
+        rows, width = self.weight.shape
+        if x.low < 0 or x.high >= rows or self.shift.shape != (width,):
+            raise unfit(self, x, f"integers 0..{rows - 1} and {width} shifts")
+        left = [int(n) for n in self.shift]
+        if not all(0 <= n < 64 for n in left):
+            raise unfit(self, x, "shifts of 0 to 63")
+        low = min(int(n) << s for n, s in zip(self.weight.min(axis=0), left, strict=True))
+        high = max(int(n) << s for n, s in zip(self.weight.max(axis=0), left, strict=True))
+        return Value((*x.shape, width), x.steps, low, high, max(-low, high), self.exponent)
 
 
 @register_op

@@ -17,6 +17,7 @@ import numpy as np
 from spikedrive.engine.arithmetic import (
     Add,
     Conv2d,
+    Embedding,
     Linear,
     MatMul,
     MaxPool2d,
@@ -132,6 +133,11 @@ def linear(op: Linear, value: Value, x: Array) -> Array:
     return _into_stream(np.matmul(x.astype(number), op.weight.astype(number).T), op.shift, op.bias, value)
 
 
+def embedding(op: Embedding, value: Value, x: Array) -> Array:
+    """The rows that x names."""
+    return op.weight[x].astype(np.int64) << op.shift.astype(np.int64)
+
+
 def neuron(op: Neuron, value: Value, x: Array) -> Array:
     """The neuron from rest."""
     return scan(op, value, x)[0]
@@ -239,8 +245,8 @@ def pad(op: Pad, value: Value, x: Array) -> Array:
 
 
 EVALUATE: dict[type[Op], Callable[..., Array]] = {
-    Conv2d: conv2d, Linear: linear, Neuron: neuron, MatMul: matmul, MaxPool2d: max_pool2d, Add: add,
-    Multiply: multiply, Shift: shift, Scale: scale, Sum: sum_axes, SumSteps: sum_steps, Reshape: reshape,
+    Conv2d: conv2d, Linear: linear, Embedding: embedding, Neuron: neuron, MatMul: matmul, MaxPool2d: max_pool2d,
+    Add: add, Multiply: multiply, Shift: shift, Scale: scale, Sum: sum_axes, SumSteps: sum_steps, Reshape: reshape,
     Permute: permute, Slice: slice_axis, Concat: concat, Pad: pad,
 }  # fmt: skip
 

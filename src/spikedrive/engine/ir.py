@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from spikedrive.errors import ShapeError
@@ -106,14 +106,23 @@ def check(ops: Sequence[Op]) -> dict[str, Value]:
 @register_op
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Op):
-    """The raw bytes: x in 0..255. Static input has steps 1."""
+    """The raw bytes, or token ids: x in 0..high. Static input has steps 1."""
 
     shape: tuple[int, ...]
     steps: int = 1
+    high: int = field(default=255, metadata={"omitted": True})
+
+    @property
+    def dtype(self) -> str:
+        """The narrowest of uint8, uint16 and int32 that holds every integer."""
+        return "uint8" if self.high < 2**8 else "uint16" if self.high < 2**16 else "int32"
 
     def infer(self, *inputs: Value) -> Value:
         take(self, inputs, 0)
-        return Value(self.shape, self.steps, 0, 255, 255)
+        if not 1 <= self.high < 2**31:
+            raise ShapeError(f"Operation {self.name!r} got integers up to {self.high}; a program takes those up to 1, "
+                             "at the least, or 2147483647, at the most. Compile the model again.")  # fmt: skip
+        return Value(self.shape, self.steps, 0, self.high, self.high)
 
 
 @register_op

@@ -132,6 +132,8 @@ def _op_fields(op: Op, arrays: list[np.ndarray]) -> dict[str, Any]:
     fields: dict[str, Any] = {"op": type(op).__name__}
     for field in dataclasses.fields(op):
         value = getattr(op, field.name)
+        if _omitted(field) and value == field.default:
+            continue
         if isinstance(value, np.ndarray):
             little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
             if little.dtype.str not in _DTYPES:
@@ -147,9 +149,15 @@ def _op(fields: dict[str, Any], arrays: list[np.ndarray]) -> Op:
     kind = OPS[fields["op"]]
     hints = get_type_hints(kind)
     names = {field.name for field in dataclasses.fields(kind)}
-    if set(fields) != names | {"op"}:
+    optional = {field.name for field in dataclasses.fields(kind) if _omitted(field)}
+    if not names - optional <= set(fields) - {"op"} <= names:
         raise KeyError(f"{fields['op']} has the fields {sorted(fields)}")
-    return kind(**{name: _field(fields[name], hints[name], arrays) for name in names})
+    return kind(**{name: _field(fields[name], hints[name], arrays) for name in names.intersection(fields)})
+
+
+def _omitted(field: dataclasses.Field[Any]) -> bool:
+    """Whether a file leaves the field out where it has its default."""
+    return field.metadata.get("omitted", False)
 
 
 def _field(value: Any, hint: Any, arrays: list[np.ndarray]) -> Any:

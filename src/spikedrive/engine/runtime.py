@@ -13,9 +13,10 @@ import numpy as np
 
 from spikedrive import native
 from spikedrive.engine import pack
+from spikedrive.engine.arithmetic import Embedding
 from spikedrive.engine.interpreter import interpret, smallest
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check
-from spikedrive.errors import ConfigError, DtypeError, FormatError, ShapeError, unknown_name
+from spikedrive.errors import ConfigError, DtypeError, FormatError, ShapeError, ValueRangeError, unknown_name
 
 if TYPE_CHECKING:
     from spikedrive.engine.stream import Stream
@@ -63,7 +64,8 @@ class Result:
 class Program:
     """An integer program: what `compile` gives, `save` writes and `load` reads.
 
-    *Shapes*: images (B, C, H, W) uint8, or (T, B, C, H, W) where the model takes sequences -> logits (B, K).
+    *Shapes*: images (B, C, H, W) uint8, or (T, B, C, H, W) where the model takes sequences -> logits (B, K). A model
+    that begins with an embedding takes token ids (B, ...) or (T, B, ...) of any integer type.
     *Raises*: ShapeError where the operations do not fit each other.
     """
 
@@ -88,6 +90,11 @@ class Program:
         """What is known of the logits."""
         return self.values[self.ops[-1].name]
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether it takes token ids, and not raw pixels."""
+        return self.input.high != 255 or any(isinstance(op, Embedding) for op in self.ops)
+
     def run(
         self,
         images: Any,
@@ -97,14 +104,14 @@ class Program:
         runtime: Literal["native", "numpy"] | None = None,
         threads: int | None = None,
     ) -> Result:
-        """The logits of raw images, and the integers of all neurons or of those in `neurons`.
+        """The logits of raw images or token ids, and the integers of all neurons or of those in `neurons`.
 
         `batch` images go through at a time, by default as many as fit some hundred megabytes. `runtime` is the
         compiled engine where there is one, unless it says "numpy" or SPIKEDRIVE_IMPL is "reference": both give the
         same integers. The engine takes `threads`, by default OMP_NUM_THREADS or every core that the process may use.
 
-        Raises: ShapeError, DtypeError (floating point is refused: the program takes raw bytes),
-        UnknownNameError for a neuron or a runtime that there is not, ConfigError for a missing engine.
+        Raises: ShapeError, DtypeError (floating point is refused: the program takes raw bytes), ValueRangeError for ids
+        that are none, UnknownNameError for a neuron or a runtime that there is not, ConfigError for a missing engine.
         """
         pixels = self.check_input(images)
         paths = list(self.neurons) if neurons is True else list(neurons or ())
@@ -160,18 +167,37 @@ class Program:
             pixels.ndim != len(self.input.shape) + 1 + sequence
             or pixels.shape[1 + sequence :] != self.input.shape
         ):
-            raise ShapeError(f"The program got images of shape {pixels.shape}; it takes {form}. "
-                             "Resize them, or add the batch axis: images[None].")  # fmt: skip
+            given, advice = ("token ids", "Add") if self.takes_tokens else ("images", "Resize them, or add")
+            raise ShapeError(f"The program got {given} of shape {pixels.shape}; it takes {form}. "
+                             f"{advice} the batch axis: {given.split()[-1]}[None].")  # fmt: skip
         if sequence and len(pixels) != wanted:
             raise ShapeError(
                 f"The program got {len(pixels)} steps; it takes {form}. Compile it for that many steps."
             )
+        pixels = self._check_ids(pixels) if self.takes_tokens else self._check_pixels(pixels)
+        return pixels if sequence else pixels[None]
+
+    def _check_pixels(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.dtype != np.uint8:
             raise DtypeError(
                 f"The program got images of dtype {pixels.dtype}; it takes raw uint8 pixels 0..255, because the "
                 "normalisation is folded into it. Pass the images as they were read."
             )
-        return pixels if sequence else pixels[None]
+        return pixels
+
+    def _check_ids(self, ids: np.ndarray) -> np.ndarray:
+        """Token ids of any integer type, in the program's own."""
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise DtypeError(
+                f"The program got token ids of dtype {ids.dtype}; it takes integers 0..{self.input.high}. Pass the ids "
+                "that the tokeniser gave."
+            )
+        if ids.size and not (ids.min() >= 0 and ids.max() <= self.input.high):
+            raise ValueRangeError(
+                f"The program got token ids from {ids.min()} to {ids.max()}; it takes 0..{self.input.high}, the rows "
+                "of its table. Use the tokeniser that the model was trained with."
+            )
+        return ids.astype(self.input.dtype, copy=False)
 
 
 class Engine:
@@ -197,7 +223,9 @@ class Engine:
         """Every tensor named in `keep`, as `interpret` gives it."""
         names = sorted(keep)
         places = [self._places[name] for name in names]
-        found = self._engine.run(np.ascontiguousarray(images), images.shape[1], places, self._threads)
+        # wider integers than bytes go in as the bytes of 32 bits each
+        wide = np.ascontiguousarray(images, np.uint8 if images.itemsize == 1 else np.int32)
+        found = self._engine.run(wide.view(np.uint8), images.shape[1], places, self._threads)
         values = self._program.values
         return {
             name: array.astype(smallest(values[name].low, values[name].high), copy=False)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from spikedrive.engine.arithmetic import Conv2d, Linear
+from spikedrive.engine.arithmetic import Conv2d, Embedding, Linear
 from spikedrive.engine.ir import Neuron
 from spikedrive.engine.lower import deployable
 from spikedrive.engine.runtime import Program
@@ -33,7 +33,7 @@ class TwinResult:
 
 
 class Twin:
-    """`model` with the numbers of `program`; call it with raw uint8 images.
+    """`model` with the numbers of `program`; call it with raw uint8 images, or token ids.
 
     *Shapes*: images (B, C, H, W), or (T, B, C, H, W) where the model takes sequences.
     *Raises*: LoweringError where the program is not this model's.
@@ -48,6 +48,8 @@ class Twin:
         for op in program.ops:
             if isinstance(op, (Conv2d, Linear)):
                 self._replace_layer(op)
+            elif isinstance(op, Embedding):
+                self._replace_table(op)
             elif isinstance(op, Neuron):
                 self._adjust_neuron(op)
 
@@ -55,7 +57,7 @@ class Twin:
     def __call__(self, images: Tensor | np.ndarray, *, neurons: bool = True) -> TwinResult:
         """The twin's answer, and every neuron's integers by path."""
         pixels = torch.as_tensor(images)
-        if pixels.dtype != torch.uint8:
+        if pixels.dtype != torch.uint8 and not self.program.takes_tokens:
             raise DtypeError(f"The twin got {pixels.dtype} images; it takes the raw uint8 ones that the program takes. "
                              "Pass them as they were read.")  # fmt: skip
         seen: dict[str, Tensor] = {}
@@ -69,19 +71,31 @@ class Twin:
 
             hooks.append(self.model.get_submodule(path).register_forward_hook(record))
         try:
-            logits = self.model(pixels.double())
+            logits = self.model(pixels.long() if self.program.takes_tokens else pixels.double())
         finally:
             for hook in hooks:
                 hook.remove()
         return TwinResult(logits / self.program.output.scale, seen)
 
-    def _replace_layer(self, op: Conv2d | Linear) -> None:
+    def _replace_table(self, op: Embedding) -> None:
+        table = self._layer(op)
+        if not isinstance(table, nn.Embedding):
+            raise LoweringError(f"{op.module!r} is a {type(table).__name__}; the twin fills in the table of an "
+                                "Embedding module. Write the table as such a module.")  # fmt: skip
+        real = op.weight * np.exp2(op.exponent + op.shift.astype(float))
+        table.weight = nn.Parameter(torch.from_numpy(real), requires_grad=False)
+
+    def _layer(self, op: Conv2d | Linear | Embedding) -> nn.Module:
         layer = self._submodule(op.module)
-        source = self.program.values[op.inputs[0]]
         kernel = tuple(getattr(layer, "weight", torch.empty(0)).shape)
         if kernel != op.weight.shape:
             raise LoweringError(f"The program's {op.module!r} has a weight of shape {op.weight.shape} and the model's "
                                 f"{kernel}; both come from one compile. Compile this model again.")  # fmt: skip
+        return layer
+
+    def _replace_layer(self, op: Conv2d | Linear) -> None:
+        layer = self._layer(op)
+        source = self.program.values[op.inputs[0]]
         exponents = op.exponent + op.shift.astype(float) - source.exponent
         weight = torch.from_numpy(op.weight * np.exp2(exponents).reshape(-1, *[1] * (op.weight.ndim - 1)))
         # a mean over a number that is no power of two stays in the unit of both sides

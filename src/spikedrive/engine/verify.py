@@ -155,7 +155,12 @@ def _same(integers: np.ndarray, twin: np.ndarray) -> bool:
 @torch.no_grad()
 def _answers(model: nn.Module, images: Tensor, program: Program) -> np.ndarray:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    logits = model(normalise(images, program.meta.mean, program.meta.std).to(dtype))
+    x = (
+        images.long()
+        if program.takes_tokens
+        else normalise(images, program.meta.mean, program.meta.std).to(dtype)
+    )
+    logits = model(x)
     return logits.argmax(1).numpy()
 
 

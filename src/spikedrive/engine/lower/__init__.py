@@ -15,7 +15,7 @@ from spikedrive.blocks import SpikingModel, fuse
 from spikedrive.engine.arithmetic import Conv2d, Linear
 from spikedrive.engine.ir import Op
 from spikedrive.engine.lower import layers, neurons, views  # noqa: F401
-from spikedrive.engine.lower.draft import WeightedDraft
+from spikedrive.engine.lower.draft import TableDraft, WeightedDraft
 from spikedrive.engine.lower.walk import Walk
 from spikedrive.engine.runtime import Meta, Program
 from spikedrive.errors import ConfigError, LoweringError
@@ -27,8 +27,8 @@ def compile(
     model: nn.Module,
     example: Tensor,
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
     weight_bits: int = 8,
     class_names: Sequence[str] | None = None,
     audited: Audit | None = None,
@@ -37,10 +37,12 @@ def compile(
 
     The model is fused, audited, traced and quantised: weights to `weight_bits` with a power of two per output
     channel, one power of two for everything that adds into one membrane stream, integer thresholds. The program
-    takes raw uint8 images; (x / 255 - mean) / std is part of its first layer, at the border too. `audited` saves
-    the audit where the same deployed model was audited already.
+    takes raw uint8 images; (x / 255 - mean) / std is part of its first layer, at the border too. A model that begins
+    with `nn.Embedding` takes token ids and has no `mean` and `std`; its table has a power of two per column.
+    `audited` saves the audit where the same deployed model was audited already.
 
     *Shapes*: example (B, C, H, W), or (T, B, C, H, W) where the model takes sequences; its values do not matter.
+    Token ids are whole numbers (B, ...) or (T, B, ...).
     *Raises*: LoweringError for a model that the audit finds hybrid, or that no integers can stand for;
     ConfigError for mean, std or weight_bits out of range.
     """
@@ -51,7 +53,7 @@ def compile(
     walk = Walk(graph, np.array(mean, float), np.array(std, float))
     answer = walk.run()
     for draft in walk.drafts:
-        if isinstance(draft, WeightedDraft):
+        if isinstance(draft, (WeightedDraft, TableDraft)):
             draft.write(weight_bits)
     ops = [op for draft in walk.drafts for op in draft.emit(weight_bits)]
     # the answer stands last
@@ -80,7 +82,7 @@ def _check_numbers(
     weight_bits: int,
     class_names: Sequence[str] | None,
 ) -> None:
-    channels = example.shape[-3] if example.dim() >= 3 else 0
+    channels = example.shape[-3] if example.dim() >= 3 and example.is_floating_point() else 0
     finite = all(math.isfinite(v) for v in (*mean, *std)) and all(v > 0 for v in std)
     if len(mean) != channels or len(std) != channels or not finite:
         raise ConfigError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d
 
-from spikedrive.engine.arithmetic import Conv2d, Linear, Shift
+from spikedrive.engine.arithmetic import Conv2d, Embedding, Linear, Shift
 from spikedrive.engine.ir import Neuron, Op
 from spikedrive.engine.quantise import Stream, best_exponents, dequantise, to_integers, to_unit
 
@@ -111,6 +111,28 @@ class WeightedDraft(Draft):
         geometry = {key: self.fields[key] for key in ("stride", "padding", "dilation", "groups")}
         of_center = conv2d(torch.from_numpy(image)[None], torch.from_numpy(weight), **geometry)[0]
         return self.bias[:, None, None] - of_center.numpy()
+
+
+@dataclass(eq=False)
+class TableDraft(Draft):
+    """An embedding: `table` (N, D) of real numbers, each column with a power of two of its own."""
+
+    table: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def write(self, bits: int) -> None:
+        """Enter the stream."""
+        assert self.unit.stream is not None
+        used = np.abs(self.table).max(axis=0, initial=0.0) > 0
+        self.unit.stream.write(best_exponents(self.table.T[used], bits), 0)
+
+    def emit(self, bits: int) -> list[Op]:
+        """The operation with its integers."""
+        exponent = self.unit.exponent(bits)
+        exponents = np.maximum(best_exponents(self.table.T, bits), exponent)
+        weight = np.ascontiguousarray(to_integers(self.table.T, exponents, bits).T)
+        shift = (exponents - exponent).astype(np.int8)
+        return [Embedding(name=self.name, inputs=(self.inputs[0].name,), module=self.module, weight=weight, shift=shift,
+                          exponent=exponent)]  # fmt: skip
 
 
 @dataclass(eq=False)

@@ -12,6 +12,7 @@ from spikedrive.auditing.trace import Node, Ref
 from spikedrive.engine.arithmetic import (
     Add,
     Conv2d,
+    Embedding,
     Linear,
     MatMul,
     MaxPool2d,
@@ -23,7 +24,7 @@ from spikedrive.engine.arithmetic import (
 )
 from spikedrive.engine.ir import Input
 from spikedrive.engine.layout import Concat
-from spikedrive.engine.lower.draft import Draft, Unit, WeightedDraft
+from spikedrive.engine.lower.draft import Draft, TableDraft, Unit, WeightedDraft
 from spikedrive.engine.lower.walk import Walk, Wire, arguments, pair, rule
 from spikedrive.engine.quantise import Stream, check_finite, power_of_two
 
@@ -68,6 +69,24 @@ def linear(walk: Walk, node: Node) -> Wire:
     return _weighted(
         walk, node, Linear, wire, (*wire.draft.shape[:-1], len(weight)), weight, bias, center, {}
     )
+
+
+@rule("aten.embedding.default")
+def embedding(walk: Walk, node: Node) -> Wire:
+    """A row of a table for each token id."""
+    a = arguments(node)
+    wire = walk.wire(node, a["indices"])
+    table, _ = _parameters(walk, node, {**a, "bias": None})
+    ids = wire.draft
+    while ids.inputs:
+        ids = ids.inputs[0]
+    if not wire.draft.raw:
+        walk.refuse(node, "looks up what was computed", "A table takes the token ids as they come in")
+    # an id that one table lacks is none for the program
+    ids.fields["high"] = min(len(table) - 1, ids.fields.get("high", len(table) - 1))
+    draft = TableDraft(Embedding, node.name, node.module, (wire.draft,), (*wire.draft.shape, table.shape[1]),
+                       Unit(Stream()), table=table)  # fmt: skip
+    return walk.add(draft, wire.lead)
 
 
 @rule("aten.add.Tensor")

@@ -60,6 +60,19 @@ inline void plain_linear(const Op& op, const Tensor& x, const Tensor& y) {
     }
 }
 
+// x lies in 0..rows-1: what is known of it says so, and of the input what the engine checks.
+inline void plain_embedding(const Op& op, const Tensor& x, const Tensor& y) {
+  const int64_t width = op.weight.shape[1], places = x.size();
+  for (int64_t t = 0; t < y.steps; ++t)
+    for (int64_t b = 0; b < y.batch; ++b) {
+      const Long* from = x.at<Long>(t, b);
+      Long* to = y.at<Long>(t, b);
+      for (int64_t i = 0; i < places; ++i)
+        for (int64_t d = 0; d < width; ++d)
+          to[i * width + d] = shifted(integer_at(op.weight, from[i] * width + d), integer_at(op.shift, d));
+    }
+}
+
 inline void plain_neuron(const Op& op, const Tensor& x, const Tensor& y) {
   const int64_t size = x.size();
   std::vector<Long> v(size);
@@ -202,6 +215,7 @@ inline Tensor plain(const Op& op, const Value& value, const std::vector<Tensor>&
   switch (op.kind) {
     case Kind::Conv2d: plain_conv(op, x[0], y); break;
     case Kind::Linear: plain_linear(op, x[0], y); break;
+    case Kind::Embedding: plain_embedding(op, x[0], y); break;
     case Kind::Neuron: plain_neuron(op, x[0], y); break;
     case Kind::Add: plain_pair(x[0], x[1], y, [](Long a, Long b) { return a + b; }); break;
     case Kind::Multiply: plain_pair(x[0], x[1], y, [](Long a, Long b) { return a * b; }); break;

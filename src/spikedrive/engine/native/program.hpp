@@ -34,7 +34,7 @@ struct Array {
 
 enum class Kind {
   Input, Neuron, Conv2d, Linear, Add, Multiply, MatMul, Shift, Scale, Sum, SumSteps, MaxPool2d, Reshape, Permute,
-  Slice, Concat, Pad,
+  Slice, Concat, Pad, Embedding,
 };
 
 using Pair = std::array<int64_t, 2>;
@@ -45,7 +45,7 @@ struct Op {
   std::string name, module;
   // places of earlier operations
   std::vector<int> inputs;
-  // Conv2d, Linear
+  // Conv2d, Linear, Embedding (which has no bias)
   Array weight, shift, bias;
   Pair stride{1, 1}, padding{0, 0}, dilation{1, 1}, kernel{1, 1};
   int64_t groups = 1;
@@ -57,6 +57,8 @@ struct Op {
   int64_t steps = 1;
   // Input, Reshape
   Shape shape;
+  // Input
+  int64_t high = 255;
   // Permute, Sum
   std::vector<int64_t> axes;
   bool keep = false, mean = false;
@@ -67,7 +69,7 @@ struct Op {
   // Pad
   std::vector<std::pair<int64_t, int64_t>> widths;
   int64_t value = 0;
-  // Conv2d, Linear, Neuron
+  // Conv2d, Linear, Embedding, Neuron
   int64_t exponent = 0;
 };
 

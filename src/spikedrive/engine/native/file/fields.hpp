@@ -17,6 +17,8 @@ using Member =
 struct Field {
   std::string_view name;
   Member member;
+  // whether a file may leave it out, and so ask for what stands in Op
+  bool optional = false;
 };
 
 struct KindFields {
@@ -27,7 +29,7 @@ struct KindFields {
 // In the order of `Kind`.
 inline const std::vector<KindFields>& kinds() {
   static const std::vector<KindFields> all = {
-      {"Input", {{"shape", &Op::shape}, {"steps", &Op::steps}}},
+      {"Input", {{"shape", &Op::shape}, {"steps", &Op::steps}, {"high", &Op::high, true}}},
       {"Neuron",
        {{"ladder", &Op::ladder}, {"threshold", &Op::threshold}, {"steps", &Op::steps}, {"exponent", &Op::exponent},
         {"hard", &Op::hard}, {"rest", &Op::rest}, {"decay", &Op::decay}, {"decay_input", &Op::decay_input},
@@ -50,6 +52,7 @@ inline const std::vector<KindFields>& kinds() {
       {"Slice", {{"axis", &Op::axis}, {"start", &Op::start}, {"stop", &Op::stop}}},
       {"Concat", {{"axis", &Op::axis}}},
       {"Pad", {{"widths", &Op::widths}, {"value", &Op::value}}},
+      {"Embedding", {{"weight", &Op::weight}, {"shift", &Op::shift}, {"exponent", &Op::exponent}}},
   };
   return all;
 }

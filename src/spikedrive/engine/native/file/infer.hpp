@@ -19,7 +19,12 @@ inline Inferred like(const Value& x) {
   return {sizes(x.shape), x.steps, x.low, x.high, x.peak, x.exponent, x.divisor};
 }
 
-inline Inferred input(const Op& op) { return {sizes(op.shape), op.steps, 0, 255, 255}; }
+inline Inferred input(const Op& op) {
+  if (op.high < 1 || op.high > INT32_MAX)
+    throw ShapeError("Operation " + in_quotes(op.name) + " got integers up to " + std::to_string(op.high) +
+                     "; a program takes those up to 1, at the least, or 2147483647, at the most. Compile the model again.");
+  return {sizes(op.shape), op.steps, 0, op.high, op.high};
+}
 
 inline Inferred neuron(const Op& op, const Value& x) {
   const auto levels = static_cast<Wide>(op.ladder.size());
@@ -118,6 +123,34 @@ inline Inferred linear(const Op& op, const Value& x) {
   Sizes shape = sizes(x.shape);
   shape.back() = weight[0];
   return weighted(op, x, std::move(shape));
+}
+
+inline Inferred embedding(const Op& op, const Value& x) {
+  const Shape& weight = op.weight.shape;
+  if (weight.size() != 2) throw unfit(op, x, "a weight of two axes");
+  const int64_t rows = weight[0], width = weight[1];
+  // what is known of x makes every read of the table one inside
+  if (x.low < 0 || x.high >= rows || !same(op.shift.shape, {width}))
+    throw unfit(op, x, "integers 0.." + std::to_string(rows - 1) + " and " + std::to_string(width) + " shifts");
+  std::vector<Extremes> columns;
+  for (int64_t d = 0; d < width; ++d) columns.push_back(extremes_of(op.weight, d, 1));
+  for (int64_t row = 1; row < rows; ++row)
+    for (int64_t d = 0; d < width; ++d) {
+      const Wide n = extremes_of(op.weight, row * width + d, 1).smallest;
+      columns[d] = {std::min(columns[d].smallest, n), std::max(columns[d].largest, n)};
+    }
+  const Bounds bounds{op};
+  Wide low = 0, high = 0;
+  for (int64_t d = 0; d < width; ++d) {
+    const auto left = static_cast<int64_t>(extremes_of(op.shift, d, 1).smallest);
+    if (left < 0 || left > 63) throw unfit(op, x, "shifts of 0 to 63");
+    const Wide least = bounds.shifted(columns[d].smallest, left), most = bounds.shifted(columns[d].largest, left);
+    low = d ? std::min(low, least) : least;
+    high = d ? std::max(high, most) : most;
+  }
+  Sizes shape = sizes(x.shape);
+  shape.push_back(width);
+  return {std::move(shape), x.steps, low, high, std::max(-low, high), op.exponent};
 }
 
 // Shapes broadcast; `b` stands in the message.
@@ -321,6 +354,7 @@ inline Inferred infer(const Op& op, const std::vector<const Value*>& inputs) {
     case Kind::Slice: return slice(op, *inputs[0]);
     case Kind::Concat: return concat(op, inputs);
     case Kind::Pad: return pad(op, *inputs[0]);
+    case Kind::Embedding: return embedding(op, *inputs[0]);
   }
   throw ShapeError("Operation " + in_quotes(op.name) + " is of no known kind; compile the model again.");
 }

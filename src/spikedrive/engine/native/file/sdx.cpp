@@ -165,8 +165,10 @@ Op read_op(Fields fields, const std::vector<Array>& arrays, const Places& places
                         ", which no earlier one gives");
     op.inputs.push_back(place->second);
   });
-  for (const Field& field : fields_of(op.kind).fields)
+  for (const Field& field : fields_of(op.kind).fields) {
+    if (field.optional && !fields.count(std::string(field.name))) continue;
     std::visit(ReadField{op, take(fields, field.name, kind), arrays}, field.member);
+  }
   nothing_left(fields, kind);
   if (op.kind == Kind::Conv2d && op.weight.shape.size() == 4) op.kernel = {op.weight.shape[2], op.weight.shape[3]};
   return op;
