@@ -74,6 +74,15 @@ bool Engine::follows(const Op& op, int last, int begin) const {
   return other < begin && fits32(beside) && beside.shape == program_.values[last].shape;
 }
 
+bool Engine::passes_bits(const Op& layer, int place) const {
+  if (program_.ops[place].kind != Kind::Neuron || program_.values[place].high > 1) return false;
+  return std::all_of(readers_[place].begin(), readers_[place].end(), [&](int reader) {
+    const Op& op = program_.ops[reader];
+    const bool depthwise = op.kind == Kind::Conv2d && op.groups > 1;
+    return op.kind == layer.kind && !depthwise && fits_layer(op);
+  });
+}
+
 void Engine::plan() {
   const auto& ops = program_.ops;
   const auto& values = program_.values;
@@ -96,7 +105,10 @@ void Engine::plan() {
     if (!begins) continue;
     plans_[i].fast = true;
     plans_[i].chain.push_back(i);
-    if (layer) plans_[i].weights = std::make_shared<const Weights>(packed(op, kernels_.vector_bytes));
+    if (layer) {
+      const int64_t columns = op.kind == Kind::Conv2d ? values[i].shape[2] : 1;
+      plans_[i].weights = packed(op, kernels_.vector_bytes, values[op.inputs[0]].high, columns);
+    }
     // what follows: sums with tensors that are there already, and one neuron
     for (int last = i; ops[last].kind != Kind::Neuron;) {
       int next = -1;
@@ -114,6 +126,7 @@ void Engine::plan() {
       plans_[i].chain.push_back(next);
       last = next;
     }
+    plans_[i].bits = layer && passes_bits(op, plans_[i].chain.back());
   }
 }
 
@@ -183,28 +196,21 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
   if (plan.weights) {
     const bool conv = op.kind == Kind::Conv2d;
     const auto last = static_cast<int64_t>(x.shape.size()) - 1;
-    x = arranged(x, Type::u8, dense_strides(x.shape, conv ? 0 : last));
+    if (x.type != Type::bits) x = arranged(x, Type::u8, dense_strides(x.shape, conv ? 0 : last));
     layout = dense_strides(value.shape, conv ? 0 : static_cast<int64_t>(value.shape.size()) - 1);
     run.weights = plan.weights.get();
-    run.layer = &op;
     run.outputs = run.weights->outputs;
     run.positions = value.size() / run.outputs;
     run.binary = program_.values[op.inputs[0]].high <= 1;
     run.narrow = value.peak <= INT16_MAX;
     const bool matrix = !conv || (run.weights->rows == 1 && run.weights->columns == 1 && op.stride == Pair{1, 1} &&
                                   op.padding == Pair{0, 0});
+    Geometry& map = run.map;
     if (matrix) {
-      run.columns = run.in_columns = run.positions;
+      map.columns = map.in_columns = run.positions;
     } else {
-      run.rows = value.shape[1];
-      run.columns = value.shape[2];
-      run.in_rows = x.shape[1];
-      run.in_columns = x.shape[2];
-      run.stride = op.stride[0];
-      run.padding_rows = op.padding[0];
-      run.padding = op.padding[1];
-      run.dilation_rows = op.dilation[0];
-      run.dilation = op.dilation[1];
+      map = {value.shape[1], value.shape[2], x.shape[1], x.shape[2], op.stride[0], op.stride[1], op.padding[0], op.padding[1],
+             op.dilation[0], op.dilation[1]};
     }
   } else {
     const auto dense = dense_layout(x);
@@ -224,8 +230,8 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
     const Value& known = program_.values[at];
     const bool neuron = linked.kind == Kind::Neuron;
     const size_t inside = link + 1 < plan.chain.size() ? 1 : 0;
-    if (neuron || kept[at] || readers_[at].size() > inside)
-      results[link] = empty(neuron ? Type::u8 : Type::i32, known.steps, run.batch, known.shape, layout);
+    if (!neuron && (kept[at] || readers_[at].size() > inside))
+      results[link] = empty(Type::i32, known.steps, run.batch, known.shape, layout);
     run.steps = std::max(run.steps, known.steps);
     const Tensor* result = results[link].memory ? &results[link] : nullptr;
     if (link == 0 && plan.weights) {
@@ -234,9 +240,9 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
     }
     StageRun::Link made;
     made.result = result;
-    made.steps = known.steps;
     if (neuron) {
       made.fire = &fires_[at];
+      made.result = &results[link];
     } else if (linked.kind == Kind::Shift) {
       made.left = static_cast<int>(linked.left);
     } else {
@@ -247,6 +253,10 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
       made.other = &others.back();
     }
     run.chain.push_back(made);
+    if (!neuron) continue;
+    results[link] = plan.bits && !kept[at] && settles(run)
+                        ? empty_bits(known.steps, run.batch, known.shape, run.positions, run.outputs)
+                        : empty(Type::u8, known.steps, run.batch, known.shape, layout);
   }
   run_stage(run, Costs{});
   for (size_t link = 0; link < plan.chain.size(); ++link)
@@ -275,7 +285,7 @@ std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Te
   for_each(leading, bytes_at, [&](int64_t, int64_t place) { places.push_back(place); });
   std::vector<int32_t> dense(depth * columns);
   const int64_t most = std::max<int64_t>(program_.values[op.inputs[turned ? 1 : 0]].high, 1);
-  std::vector<uint32_t> list(std::max(rows, depth) * most + 16);
+  std::vector<uint16_t> list(longest_list * most + 64);
   for (int64_t t = 0; t < value.steps; ++t)
     for (int64_t n = 0; n < a.batch; ++n)
       for_each(leading, wide_at, [&](int64_t i, int64_t place) {

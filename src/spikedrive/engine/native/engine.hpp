@@ -32,6 +32,8 @@ class Engine {
     std::vector<int> chain;
     std::shared_ptr<const Weights> weights;
     bool fast = false;
+    // whether a neuron at the end of the chain may leave bits, since everybody who reads it takes them
+    bool bits = false;
   };
 
   void plan();
@@ -39,6 +41,7 @@ class Engine {
   bool fits_neuron(const Op& op) const;
   // whether `op` can go on with what `last` gives, in a stage that begins at `begin`
   bool follows(const Op& op, int last, int begin) const;
+  bool passes_bits(const Op& layer, int place) const;
   Tensor step(int place, const std::vector<Tensor>& live) const;
   void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads) const;
   std::optional<Tensor> product(const Op& op, const Value& value, const Tensor& a, const Tensor& b) const;

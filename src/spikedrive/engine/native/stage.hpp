@@ -2,9 +2,12 @@
 // caches while all steps pass.
 #pragma once
 
+#include <exception>
 #include <memory>
+#include <mutex>
 
 #include "kernels/kernels.hpp"
+#include "lists.hpp"
 #include "views.hpp"
 #include "weights.hpp"
 
@@ -16,14 +19,11 @@ struct StageRun {
   const Kernels* kernels;
   int threads;
   int64_t positions, outputs, batch, steps;
-  // the layer's input: bytes with channels side by side; or, without a layer, what the chain begins with
+  // the layer's input: bytes or bits with channels side by side; or, without a layer, what the chain begins with
   const Weights* weights = nullptr;
-  const Op* layer = nullptr;
   Tensor input;
-  // of the layer's map; a matrix is one row
-  int64_t rows = 1, columns = 1, in_rows = 1, in_columns = 1, stride = 1, padding_rows = 0, padding = 0, dilation_rows = 1,
-          dilation = 1;
-  bool binary = false, narrow = false;
+  Geometry map;
+  bool matrix = false, binary = false, narrow = false;
   // where the sums of the layer are kept, if they are
   const Tensor* sums = nullptr;
 
@@ -33,53 +33,56 @@ struct StageRun {
     const Tensor* other = nullptr;
     int left = 0;
     const Tensor* result = nullptr;
-    int64_t steps = 1;
+    // the membranes before the first step and after the last, (batch, positions, outputs), where they are kept
+    uint8_t* state = nullptr;
   };
   std::vector<Link> chain;
 };
 
 // What the kernels cost, in nanoseconds, on the machine that they were measured on; decides between kernels that give
-// the same integers. `row` is one place times 64 outputs, `pass` one run over the weights of one tap or kernel row.
+// the same integers.
 struct Costs {
-  double dense_mac = 0.006, dense_column = 3, sparse_row = 0.6, sparse_pass = 12, listed = 1.5;
+  // a product of a dense layer, and a position of it times 64 outputs
+  double dense_product = 0.0042, dense_position = 3;
+  // a row of 64 or 128 weights that is added up, for single rows and for pairs; a slot of a block; a place in a feed
+  double row_64 = 0.8, row_128 = 1.4, paired_row_64 = 0.68, paired_row_128 = 1.12, slot = 5, place = 0.3, fed_slot = 8;
 };
+
+// Whether sums, what is added to them and a neuron are one pass.
+inline bool settles(const StageRun& p) {
+  size_t i = 0;
+  if (i < p.chain.size() && p.chain[i].other) {
+    if (p.chain[i].other->type != Type::i32 || p.sums) return false;
+    ++i;
+  }
+  if (i < p.chain.size() && p.chain[i].fire && is_usual(*p.chain[i].fire)) ++i;
+  return i == p.chain.size() && (p.weights || p.input.type == Type::i32);
+}
 
 namespace detail {
 
-// The lists of what fired, a row of a map each, for all steps of one sample.
-struct Lists {
-  std::unique_ptr<Buffer> places;
-  std::vector<int32_t> starts;
-  std::vector<Fired> rows;
-  int64_t count = 0;
-};
-
-inline Lists lists_of(const StageRun& p, int64_t b) {
-  Lists made;
-  const int64_t channels = p.weights->channels, width = p.in_columns * channels, steps = p.input.steps;
-  int64_t total = 0;
-  for (int64_t t = 0; t < steps; ++t)
-    total += p.kernels->sum(p.in_rows * width, p.input.at<uint8_t>(t, b));
-  made.count = total;
-  made.places = std::make_unique<Buffer>((total + 16) * 4);
-  made.starts.resize(steps * p.in_rows * (p.in_columns + 1));
-  auto* next = made.places->as<uint32_t>();
-  int32_t* start = made.starts.data();
-  for (int64_t t = 0; t < steps; ++t)
-    for (int64_t r = 0; r < p.in_rows; ++r) {
-      const uint8_t* x = p.input.at<uint8_t>(t, b) + r * width;
-      const uint32_t* begin = next;
-      made.rows.push_back({begin, start});
-      for (int64_t c = 0; c < p.in_columns; ++c) {
-        *start++ = static_cast<int32_t>(next - begin);
-        next += p.kernels->list(channels, x + c * channels, static_cast<uint32_t>(c * channels), next);
-      }
-      *start++ = static_cast<int32_t>(next - begin);
+// Runs `work(k)` for each k below `count`; what it throws is thrown here.
+template <class Work>
+void in_parallel(int64_t count, int threads, const Work& work) {
+  if (threads == 1 || count < 2) {
+    for (int64_t k = 0; k < count; ++k) work(k);
+    return;
+  }
+  std::exception_ptr failure;
+  std::mutex hold;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (int64_t k = 0; k < count; ++k) {
+    try {
+      work(k);
+    } catch (...) {
+      const std::lock_guard<std::mutex> held(hold);
+      failure = std::current_exception();
     }
-  return made;
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
-// The maps of all steps of one sample with a border of zeros; itself where there is none.
+// The maps of all steps of one sample as bytes, with a border of zeros; itself where it is so already.
 struct Bordered {
   std::unique_ptr<Buffer> memory;
   std::vector<const uint8_t*> steps;
@@ -88,11 +91,13 @@ struct Bordered {
 
 inline Bordered bordered(const StageRun& p, int64_t b) {
   Bordered made;
+  const Geometry& map = p.map;
+  const bool bits = p.input.type == Type::bits;
   const int64_t channels = p.weights->depthwise ? p.weights->outputs : p.weights->channels;
-  const int64_t width = p.in_columns * channels, row = width + 2 * p.padding * channels;
-  const int64_t rows = p.in_rows + 2 * p.padding_rows;
+  const int64_t width = map.in_columns * channels, row = width + 2 * map.padding * channels;
+  const int64_t rows = map.in_rows + 2 * map.padding_rows;
   made.row = row;
-  if (p.padding || p.padding_rows) made.memory = std::make_unique<Buffer>(p.input.steps * rows * row);
+  if (map.padding || map.padding_rows || bits) made.memory = std::make_unique<Buffer>(p.input.steps * rows * row);
   for (int64_t t = 0; t < p.input.steps; ++t) {
     const uint8_t* x = p.input.at<uint8_t>(t, b);
     if (!made.memory) {
@@ -100,147 +105,264 @@ inline Bordered bordered(const StageRun& p, int64_t b) {
       continue;
     }
     uint8_t* to = made.memory->data() + t * rows * row;
-    std::memset(to, 0, rows * row);
-    for (int64_t r = 0; r < p.in_rows; ++r)
-      std::memcpy(to + (r + p.padding_rows) * row + p.padding * channels, x + r * width, width);
     made.steps.push_back(to);
+    if (rows > map.in_rows || row > width) std::memset(to, 0, rows * row);
+    for (int64_t r = 0; r < map.in_rows; ++r) {
+      uint8_t* into = to + (r + map.padding_rows) * row + map.padding * channels;
+      if (!bits) {
+        std::memcpy(into, x + r * width, width);
+        continue;
+      }
+      for (int64_t c = 0; c < map.in_columns; ++c)
+        p.kernels->spread(channels, x + (r * map.in_columns + c) * p.input.position_bytes, into + c * channels);
+    }
   }
   return made;
 }
 
-inline bool prefers_lists(const StageRun& p, int64_t b, const Costs& costs) {
+// Whether lists of `fired` places cost less than the dense layer, for one sample.
+inline bool prefers_lists(const StageRun& p, double fired, const Costs& costs) {
   const Weights& w = *p.weights;
-  const int64_t steps = p.input.steps, groups = w.padded / group;
-  double fired = 0;
-  for (int64_t t = 0; t < steps; ++t)
-    fired += static_cast<double>(p.kernels->sum(p.in_rows * p.in_columns * w.channels, p.input.at<uint8_t>(t, b)));
-  const double positions = static_cast<double>(p.rows) * p.columns * steps;
-  const double windows = static_cast<double>(w.rows) * w.columns / (p.stride * p.stride);
-  const double passes = w.rows * (w.columns * w.channels * group <= 14336 ? 1.0 : static_cast<double>(w.columns));
-  const double dense = positions * groups * (group * w.rows * w.length * costs.dense_mac + costs.dense_column);
-  const double lists = fired * (windows * groups * costs.sparse_row + costs.listed) + positions * groups * passes * costs.sparse_pass;
-  return lists < dense;
+  const double slots = static_cast<double>(p.map.rows) * p.map.columns * static_cast<double>(p.input.steps);
+  const double parts = static_cast<double>(w.padded) / group;
+  const double dense = slots * parts * (static_cast<double>(group * w.rows * w.length) * costs.dense_product + costs.dense_position);
+  const double grouped = slots / static_cast<double>(w.together);
+  const double columns = static_cast<double>(w.columns + (w.together - 1) * p.map.stride);
+  const double places = fired * static_cast<double>(w.rows) * columns / static_cast<double>(p.map.stride * p.map.stride * w.together);
+  const auto wide_parts = static_cast<double>(w.summed() / (2 * group) + (w.summed() % (2 * group) > group));
+  const auto narrow_parts = static_cast<double>(w.summed() % (2 * group) > 0 && w.summed() % (2 * group) <= group);
+  const double row = wide_parts * (w.pairs ? costs.paired_row_128 : costs.row_128) + narrow_parts * (w.pairs ? costs.paired_row_64 : costs.row_64);
+  const double visits = grouped * static_cast<double>(w.blocks.size());
+  return places * (row + costs.place) + visits * ((wide_parts + narrow_parts) * costs.slot + costs.fed_slot) < dense;
 }
+
+// One sample's run.
+class Sample {
+ public:
+  Sample(const StageRun& p, const Costs& costs, int64_t b) : p_(p), b_(b), map_(p.map) {
+    if (!p.weights) return;
+    const Weights& w = *p.weights;
+    if (!w.depthwise && w.takes_lists()) {
+      const int64_t total = fired(*p.kernels, p.input, b);
+      listed_ = prefers_lists(p, static_cast<double>(total), costs);
+      places_ = static_cast<double>(total) / static_cast<double>(map_.in_rows * map_.in_columns * p.input.steps);
+      if (listed_) {
+        together_ = w.together;
+        map_.columns /= together_;
+        map_.stride *= together_;
+        lists_ = lists_of(*p.kernels, w, map_, p.input, b, total);
+        return;
+      }
+    }
+    maps_ = bordered(p, b);
+  }
+
+  void run(int threads) {
+    const int64_t positions = p_.positions / together_;
+    const int64_t tile = std::max<int64_t>(1, std::min(fitting(), (positions + threads - 1) / threads));
+    in_parallel((positions + tile - 1) / tile, threads, [&](int64_t k) { work(k * tile, std::min(tile, positions - k * tile)); });
+  }
+
+ private:
+  const StageRun& p_;
+  int64_t b_, together_ = 1;
+  Geometry map_;
+  bool listed_ = false;
+  double places_ = 0;
+  Lists lists_;
+  Bordered maps_;
+
+  // Positions whose sums, membranes and feeds stay in the second cache.
+  int64_t fitting() const {
+    constexpr double bytes = 400 << 10;
+    double each = 16.0 * static_cast<double>(p_.outputs);
+    if (p_.weights) {
+      const Weights& w = *p_.weights;
+      const auto steps = static_cast<double>(p_.input.steps);
+      const double window = static_cast<double>(w.rows * (w.columns + (w.together - 1) * p_.map.stride));
+      each = listed_ ? steps * (256 + places_ * window * 2.3) : steps * 4 * static_cast<double>(w.padded);
+    }
+    return static_cast<int64_t>(bytes / each);
+  }
+
+  // Element `position` of a tensor of this sample at its first step.
+  template <class R>
+  static R* from(const Tensor* x, int64_t b, int64_t element) {
+    return x ? x->at<R>(0, b) + element : nullptr;
+  }
+  static int64_t step_of(const Tensor* x) { return x && x->steps > 1 ? x->step_stride : 0; }
+
+  void work(int64_t first, int64_t count) {
+    const int64_t outputs = p_.outputs * together_, size = count * outputs, at = first * outputs;
+    const bool direct = settles(p_);
+    const int64_t sum_steps = p_.input.steps;
+    // where sums go that something other than a neuron's pass reads
+    std::unique_ptr<Buffer> finished;
+    if (!direct && p_.weights) finished = std::make_unique<Buffer>(sum_steps * size * 4);
+    Settle settle{};
+    settle.positions = count;
+    settle.sum_steps = sum_steps;
+    settle.steps = direct ? p_.steps : sum_steps;
+    const auto into = [&](int64_t output) {
+      if (!direct) {
+        settle.result = finished->as<int32_t>() + output;
+        settle.result_row = outputs;
+        settle.result_step = size;
+        return;
+      }
+      const Tensor* kept = p_.sums;
+      for (const auto& link : p_.chain) {
+        if (link.other) {
+          settle.other = from<int32_t>(link.other, b_, at + output);
+          settle.other_row = outputs;
+          settle.other_step = step_of(link.other);
+          kept = link.result;
+          continue;
+        }
+        settle.fire = link.fire;
+        settle.state = link.state ? reinterpret_cast<int32_t*>(link.state) + b_ * p_.positions * p_.outputs + at + output : nullptr;
+        settle.state_row = outputs;
+        const Tensor& y = *link.result;
+        settle.bits = y.type == Type::bits;
+        const int64_t bytes = y.position_bytes * together_;
+        settle.spikes = y.at<uint8_t>(0, b_) + (settle.bits ? first * bytes + output / 8 : at + output);
+        settle.spikes_row = settle.bits ? bytes : outputs;
+        settle.spikes_step = step_of(&y);
+      }
+      settle.result = from<int32_t>(kept, b_, at + output);
+      settle.result_row = outputs;
+      settle.result_step = step_of(kept);
+    };
+    if (!p_.weights) {
+      if (direct) {
+        settle.sums = from<int32_t>(&p_.input, b_, at);
+        settle.sums_step = step_of(&p_.input);
+        // all of them as one position
+        settle.positions = 1;
+        settle.outputs = size;
+        into(0);
+        p_.kernels->settle(settle);
+        return;
+      }
+    } else if (listed_) {
+      gathered(first, count, settle, into);
+    } else {
+      windowed(first, count, settle, into);
+    }
+    if (direct && p_.weights) return;
+    chain(at, size, finished ? finished->as<int32_t>() : nullptr);
+  }
+
+  template <class Into>
+  void gathered(int64_t first, int64_t count, Settle& settle, const Into& into) {
+    const Weights& w = *p_.weights;
+    const int64_t slots = p_.input.steps * count;
+    const Feeds feeds = feeds_of(*p_.kernels, w, map_, lists_, p_.input.steps, first, count);
+    const bool phases = feeds.entries.size() > 1;
+    const Buffer sums(slots * 4 * group), wide_sums(phases ? slots * 8 * group : 0);
+    for (int64_t output = 0; output < w.summed(); output += 2 * group) {
+      gather_part(*p_.kernels, w, feeds, output / (2 * group), slots, sums.data(), wide_sums.as<int32_t>());
+      settle.wide = w.wide(output);
+      const int64_t width = settle.wide ? 2 * group : group;
+      settle.outputs = std::min(width, w.summed() - output);
+      if (phases) {
+        settle.sums = wide_sums.as<int32_t>();
+        settle.sums_row = width;
+        settle.sums_step = count * width;
+      } else {
+        settle.gathered = sums.data();
+        settle.entries = feeds.entries[0]->as<int32_t>();
+        settle.excess = w.excess;
+      }
+      settle.shift = w.gathered_shift.data() + output;
+      settle.bias = w.bias_step ? w.bias.data() + first * w.bias_step + output : w.gathered_bias.data() + output;
+      settle.bias_row = w.bias_step;
+      into(output);
+      p_.kernels->settle(settle);
+    }
+  }
+
+  template <class Into>
+  void windowed(int64_t first, int64_t count, Settle& settle, const Into& into) {
+    const Weights& w = *p_.weights;
+    const int64_t steps = p_.input.steps;
+    const Buffer sums(steps * count * w.padded * 4);
+    for (int64_t t = 0; t < steps; ++t)
+      for (int64_t done = 0; done < count;) {
+        const int64_t r = (first + done) / map_.columns, x = (first + done) % map_.columns;
+        const int64_t columns = std::min(count - done, map_.columns - x);
+        int32_t* y = sums.as<int32_t>() + (t * count + done) * w.padded;
+        done += columns;
+        const int64_t channels = w.depthwise ? w.outputs : w.channels;
+        const uint8_t* at = maps_.steps[t] + r * map_.row_stride * maps_.row + x * map_.stride * channels;
+        if (w.depthwise)
+          p_.kernels->depthwise({at, map_.dilation_rows * maps_.row, map_.stride * channels, w.rows, w.columns,
+                                 map_.dilation * channels, channels, w.taps.data(), p_.binary, p_.narrow, columns, y});
+        else
+          p_.kernels->dense({{at, w.rows, w.length, maps_.row, map_.stride * channels}, w.dense(), w.dense_stride,
+                             columns, w.outputs, y});
+      }
+    settle.sums = sums.as<int32_t>();
+    settle.sums_row = w.padded;
+    settle.sums_step = count * w.padded;
+    settle.outputs = w.outputs;
+    settle.shift = w.shift.data();
+    settle.bias = w.bias.data() + first * w.bias_step;
+    settle.bias_row = w.bias_step;
+    into(0);
+    p_.kernels->settle(settle);
+  }
+
+  // What follows, one link after the other and step by step.
+  void chain(int64_t at, int64_t size, const int32_t* sums) {
+    const Kernels& kernels = *p_.kernels;
+    const Buffer begun(size * 4), wide(size * 4), added(size * 8), own(size * 8);
+    int32_t *const even = added.as<int32_t>(), *const odd = even + size;
+    const auto membranes = [&](const StageRun::Link& link) -> uint8_t* {
+      if (!link.state) return own.data();
+      return link.state + (b_ * p_.positions * p_.outputs + at) * (link.fire->wide ? 8 : 4);
+    };
+    for (const auto& link : p_.chain)
+      if (link.fire && !link.state) kernels.rest(*link.fire, size, own.data());
+    const int32_t* begin = nullptr;
+    for (int64_t t = 0; t < p_.steps; ++t) {
+      if (t == 0 || p_.input.steps > 1) {
+        if (sums) {
+          begin = sums + t * size;
+          if (p_.sums) std::copy(begin, begin + size, p_.sums->at<int32_t>(t, b_) + at);
+        } else if (p_.input.type == Type::u8) {
+          kernels.widen(size, p_.input.at<uint8_t>(t, b_) + at, begun.as<int32_t>());
+          begin = begun.as<int32_t>();
+        } else {
+          begin = p_.input.at<int32_t>(t, b_) + at;
+        }
+      }
+      const int32_t* now = begin;
+      for (const auto& link : p_.chain) {
+        if (link.fire) {
+          kernels.fire(*link.fire, size, now, membranes(link), link.result->at<uint8_t>(t, b_) + at);
+          continue;
+        }
+        auto* y = link.result ? link.result->at<int32_t>(t, b_) + at : (&link - p_.chain.data()) % 2 ? odd : even;
+        if (!link.other) {
+          kernels.shift(size, now, link.left, y);
+        } else {
+          const int32_t* other = wide.as<int32_t>();
+          if (link.other->type == Type::u8) kernels.widen(size, link.other->at<uint8_t>(t, b_) + at, wide.as<int32_t>());
+          else other = link.other->at<int32_t>(t, b_) + at;
+          kernels.add(size, now, other, y);
+        }
+        now = y;
+      }
+    }
+  }
+};
 
 }  // namespace detail
 
 inline void run_stage(const StageRun& p, const Costs& costs) {
-  const Kernels& kernels = *p.kernels;
-  const int64_t width = p.weights ? p.weights->padded : p.outputs;
-  // whole rows of a map, or as many rows of a matrix, of which sums and membranes fit the second cache
-  const int64_t fitting = std::max<int64_t>(1, 32768 / width);
-  const bool matrix = !p.weights || (p.rows == 1 && p.weights->columns == 1);
-  const int64_t unit = matrix ? std::min(fitting, p.positions) : p.columns;
-  const int64_t tile = std::max(unit, fitting / unit * unit), tiles = (p.positions + tile - 1) / tile;
-  // sums that nothing else reads go straight into the neuron
-  const bool fused = p.weights && !p.sums && p.chain.size() == 1 && p.chain[0].fire && is_usual(*p.chain[0].fire) &&
-                     (p.input.steps > 1 || p.steps == 1);
-  const auto sample = [&](int64_t b, int threads) {
-    detail::Lists lists;
-    detail::Bordered maps;
-    bool listed = false;
-    if (p.weights) {
-      listed = !p.weights->depthwise && p.dilation == 1 && p.dilation_rows == 1 && detail::prefers_lists(p, b, costs);
-      if (listed) lists = detail::lists_of(p, b);
-      else maps = detail::bordered(p, b);
-    }
-    const auto layer = [&](int64_t t, int64_t first, int64_t count, int32_t* y) {
-      const Weights& w = *p.weights;
-      // a matrix is one row of which the tile is a part; of a map the tile is whole rows
-      for (int64_t done = 0; done < count;) {
-        const int64_t r = (first + done) / p.columns, x = (first + done) % p.columns;
-        const int64_t columns = std::min(count - done, p.columns - x);
-        int32_t* to = y + done * w.padded;
-        done += columns;
-        if (listed) {
-          Fired window[64];
-          for (int64_t i = 0; i < w.rows; ++i) {
-            const int64_t at = r * p.stride + i - p.padding_rows;
-            window[i] = at < 0 || at >= p.in_rows ? Fired{nullptr, nullptr} : lists.rows[t * p.in_rows + at];
-            if (window[i].places) window[i].starts += x * p.stride;
-          }
-          kernels.sparse({window, w.rows, w.columns, w.channels, p.in_columns - x * p.stride, p.stride, p.padding,
-                          w.sparse.data(), columns, w.outputs, w.most, to, x * p.stride});
-          continue;
-        }
-        const int64_t channels = w.depthwise ? w.outputs : w.channels;
-        const uint8_t* from = maps.steps[t] + r * p.stride * maps.row + x * p.stride * channels;
-        if (w.depthwise)
-          kernels.depthwise({from, p.dilation_rows * maps.row, p.stride * channels, w.rows, w.columns, p.dilation * channels,
-                             channels, w.taps.data(), p.binary, p.narrow, columns, to});
-        else
-          kernels.dense({{from, w.rows, w.length, maps.row, p.stride * channels}, w.dense.data(), w.dense_stride, columns,
-                         w.outputs, to});
-      }
-    };
-    const auto work = [&](int64_t k) {
-      const int64_t first = k * tile, count = std::min(tile, p.positions - first), size = count * p.outputs;
-      const int64_t at = first * p.outputs;
-      Buffer sums(p.weights ? count * width * 4 : 0), finished(size * 4), wide(size * 4), added(size * 8), membrane(size * 8);
-      int32_t *const even = added.as<int32_t>(), *const odd = even + size;
-      for (const auto& link : p.chain)
-        if (link.fire) kernels.rest(*link.fire, size, membrane.data());
-      const int32_t* begin = nullptr;
-      for (int64_t t = 0; t < p.steps; ++t) {
-        const bool fresh = t == 0 || p.input.steps > 1;
-        if (p.weights && fresh) {
-          auto* raw = sums.as<int32_t>();
-          layer(t, first, count, raw);
-          const Weights& w = *p.weights;
-          const Finish rest{raw, width, w.shift.data(), w.bias.data() + (w.bias_step ? first * p.outputs : 0), w.bias_step,
-                            count, p.outputs};
-          if (fused) {
-            kernels.finish_and_fire(rest, *p.chain[0].fire, membrane.data(), p.chain[0].result->at<uint8_t>(t, b) + at);
-            continue;
-          }
-          auto* y = p.sums ? p.sums->at<int32_t>(t, b) + at : finished.as<int32_t>();
-          kernels.finish(rest, y);
-          begin = y;
-        } else if (fresh) {
-          if (p.input.type == Type::u8) {
-            kernels.widen(size, p.input.at<uint8_t>(t, b) + at, finished.as<int32_t>());
-            begin = finished.as<int32_t>();
-          } else {
-            begin = p.input.at<int32_t>(t, b) + at;
-          }
-        }
-        const int32_t* now = begin;
-        for (const auto& link : p.chain) {
-          if (link.fire) {
-            kernels.fire(*link.fire, size, now, membrane.data(), link.result->at<uint8_t>(t, b) + at);
-            continue;
-          }
-          auto* y = link.result ? link.result->at<int32_t>(t, b) + at : (&link - p.chain.data()) % 2 ? odd : even;
-          if (!link.other) {
-            kernels.shift(size, now, link.left, y);
-            now = y;
-            continue;
-          }
-          const int32_t* other;
-          if (link.other->type == Type::u8) {
-            kernels.widen(size, link.other->at<uint8_t>(t, b) + at, wide.as<int32_t>());
-            other = wide.as<int32_t>();
-          } else {
-            other = link.other->at<int32_t>(t, b) + at;
-          }
-          kernels.add(size, now, other, y);
-          now = y;
-        }
-      }
-    };
-    if (threads == 1) {
-      for (int64_t k = 0; k < tiles; ++k) work(k);
-      return;
-    }
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t k = 0; k < tiles; ++k) work(k);
-  };
-  if (p.batch < p.threads || p.threads == 1) {
-    for (int64_t b = 0; b < p.batch; ++b) sample(b, tiles > 1 ? p.threads : 1);
-    return;
-  }
-#pragma omp parallel for schedule(dynamic) num_threads(p.threads)
-  for (int64_t b = 0; b < p.batch; ++b) sample(b, 1);
+  const bool split = p.batch < p.threads || p.threads == 1;
+  detail::in_parallel(p.batch, split ? 1 : p.threads, [&](int64_t b) { detail::Sample(p, costs, b).run(split ? p.threads : 1); });
 }
 
 }  // namespace spikedrive::engine

@@ -12,7 +12,8 @@
 
 namespace spikedrive::engine {
 
-enum class Type : uint8_t { u8, i32, i64 };
+// `bits`: a bit a channel, each position's rounded up to 16, of maps and matrices with channels side by side.
+enum class Type : uint8_t { u8, i32, i64, bits };
 
 inline int64_t width_of(Type type) { return type == Type::u8 ? 1 : type == Type::i32 ? 4 : 8; }
 
@@ -85,6 +86,8 @@ struct Tensor {
   Shape shape, strides;
   std::shared_ptr<Buffer> memory;
   int64_t offset = 0;
+  // bytes of a position of bits
+  int64_t position_bytes = 0;
 
   int64_t size() const {
     int64_t count = 1;
@@ -96,6 +99,8 @@ struct Tensor {
     return reinterpret_cast<R*>(memory->data()) + offset + (steps > 1 ? t * step_stride : 0) + b * batch_stride;
   }
 };
+
+inline int64_t bytes_of_bits(int64_t channels) { return (channels + 15) / 16 * 2; }
 
 // The strides of a dense sample; `last` is the axis whose elements lie side by side, the others keep their order.
 inline Shape dense_strides(const Shape& shape, int64_t last) {
@@ -123,6 +128,20 @@ inline Tensor empty(Type type, int64_t steps, int64_t batch, const Shape& shape,
   made.batch_stride = made.size();
   made.step_stride = made.batch_stride * batch;
   made.memory = std::make_shared<Buffer>(made.step_stride * steps * width_of(type));
+  return made;
+}
+
+// Bits for `positions` of so many channels; strides count bytes.
+inline Tensor empty_bits(int64_t steps, int64_t batch, const Shape& shape, int64_t positions, int64_t channels) {
+  Tensor made;
+  made.type = Type::bits;
+  made.steps = steps;
+  made.batch = batch;
+  made.shape = shape;
+  made.position_bytes = bytes_of_bits(channels);
+  made.batch_stride = positions * made.position_bytes;
+  made.step_stride = made.batch_stride * batch;
+  made.memory = std::make_shared<Buffer>(made.step_stride * steps);
   return made;
 }
 

@@ -1,6 +1,9 @@
 // One instruction set's kernels, by the macro SPIKEDRIVE_RUN_LEVEL: 0 scalar (whatever every compiler knows), 1 AVX2, 2 AVX-512, 3 with VNNI.
+#include "dense.hpp"
+#include "depthwise.hpp"
+#include "gather.hpp"
+#include "settle.hpp"
 #include "steps.hpp"
-#include "sums.hpp"
 
 namespace spikedrive::engine {
 
@@ -18,7 +21,7 @@ namespace spikedrive::engine {
 
 extern const Kernels SPIKEDRIVE_TABLE;
 const Kernels SPIKEDRIVE_TABLE = {
-    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, finish, finish_and_fire, dense, sparse, depthwise, fire, rest, add, shift, widen, sum, list, product,
+    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, dense, depthwise, list, feed, gather, widen_sums, settle, fire, rest, add, shift, widen, spread, sum, product,
 };
 
 }  // namespace spikedrive::engine

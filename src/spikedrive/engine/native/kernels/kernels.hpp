@@ -7,8 +7,11 @@
 
 namespace spikedrive::engine {
 
-// Outputs are worked on in groups of this many: the widest vector of bytes.
+// Dense sums work on this many outputs at a time, and sums of what fired on as many or on twice as many.
 constexpr int64_t group = 64;
+
+// Lists of bytes are made for this many at a time where there are more.
+constexpr int64_t longest_list = 4096;
 
 // A window of a map (rows, columns, channels) of bytes: `segments` runs of bytes that lie side by side, one a row of
 // the kernel, `row` bytes apart. From one output column to the next the window moves by `step` bytes.
@@ -29,26 +32,61 @@ struct Dense {
   int32_t* y;
 };
 
-// The places of what fired in one row of a map, column by column; a place that fired n stands there n times. `starts[x]`
-// is where column x begins.
-struct Fired {
-  const uint32_t* places;
+// One row of a map, or all rows of a matrix, of which the places that fired are listed: column x channels + channel,
+// wrapped to 16 bits, as often as it fired. A position's channels are cut into `splits` parts of `split` channels.
+struct Listing {
+  const uint8_t* from;
+  // one bit a channel, each position's rounded up to 16; or a byte a channel
+  bool bits;
+  int64_t columns, channels, splits, split;
+};
+
+// `starts[x splits + s]` is where part s of column x begins; one more ends the last.
+struct Listed {
+  const uint16_t* places;
   const int32_t* starts;
 };
 
-// The same sums from lists: for each output column x the places of columns [x stride - padding, + width).
-struct Sparse {
-  // one a row of the kernel; null where the row lies outside
-  const Fired* rows;
-  int64_t kernel_rows, kernel_columns, channels, in_columns, stride, padding;
-  // [output / 64][kernel row][kernel column][channel][64], 128 added to each, even bytes the first half of a vector
+// Taps (row, column ... column + columns) of a kernel, for one part of the channels; their rows of weights begin at row
+// `first` of their block.
+struct Segment {
+  int32_t row, column, columns, part, first;
+};
+
+// From lists to feeds: for each of `steps` x `positions` slots the rows of one block of weights that it adds up.
+struct Feeding {
+  // one a step and row of the map
+  const Listed* rows;
+  int64_t steps, in_rows, in_columns, channels, splits, split, row_stride, stride, padding_rows, padding, columns;
+  const Segment* segments;
+  int64_t segment_count;
+  // the row of zeros that fills up fours
+  int64_t zero;
+  // output positions, row by row
+  int64_t first, positions;
+  uint16_t *eights, *fours;
+  uint32_t *eight_slots, *four_slots;
+  // per slot: how many rows it has added up, the filling included
+  int32_t* entries;
+};
+
+// Which rows to add up into which slots, eight rows or four at a time; rows count 64 bytes, slots 128, and twice as much
+// where 128 outputs are summed.
+struct Feed {
+  const uint16_t *eights, *fours;
+  const uint32_t *eight_slots, *four_slots;
+  int64_t eight_count, four_count;
+};
+
+// Sums for 64 or 128 outputs along a feed. A row of weights holds `excess` more than each, as bytes, so that a vector of
+// them can be taken for words: of each vector `low` sums whole words and `high` the upper bytes. Where two weights fit a
+// byte (`pairs`) two rows are added first. The sums are exact as long as they fit 16 bits.
+struct Gather {
   const uint8_t* weight;
-  int64_t columns, outputs;
-  // how many places may be summed before 16 bits no longer tell the sums apart
-  int64_t most;
-  int32_t* y;
-  // the column of the row that `starts` begins with
-  int64_t origin;
+  Feed feed;
+  bool pairs, wide;
+  // [slot][vector][low, high]
+  uint8_t* sums;
 };
 
 // y[x][c] = sum_i,j w[i][j][c] from[..], one weight a channel.
@@ -70,43 +108,65 @@ struct Fire {
   bool hard, decay_input, carry, wide;
 };
 
-// One rung, one charge a step and a membrane that is carried.
-inline bool is_usual(const Fire& p) { return p.rungs == 1 && p.repeats == 1 && p.carry && !p.decay_input; }
+// What `Settle` takes: one charge a step, of 32 bits.
+inline bool is_usual(const Fire& p) { return p.repeats == 1 && !p.decay_input && !p.wide && p.rungs <= 16; }
 
-// What a layer adds to its sums: y[x][k] = (sums[x][k] << shift[k]) + bias[k], the bias moving by bias_step a column; sums
-// has `padded` outputs a column.
-struct Finish {
+// Sums become integers, y = (sum << shift) + bias + other, and these spikes, for all steps of a tile of positions.
+// Rows and steps count elements from one position, or step, to the next; a step of 0 stays as it is over time.
+struct Settle {
+  // the sums of a `Gather` and what they have too much, per slot; or finished ones of 32 bits
+  const uint8_t* gathered;
+  bool wide;
+  const int32_t* entries;
+  int32_t excess;
   const int32_t* sums;
-  int64_t padded;
+  int64_t sums_row, sums_step;
+  // none: the sums are finished
   const int32_t *shift, *bias;
-  int64_t bias_step, columns, outputs;
+  int64_t bias_row;
+  const int32_t* other;
+  int64_t other_row, other_step;
+  int32_t* result;
+  int64_t result_row, result_step;
+  // where there is a neuron; the membranes before the first step and after the last stand in `state`, if that is there
+  const Fire* fire;
+  int32_t* state;
+  int64_t state_row;
+  uint8_t* spikes;
+  int64_t spikes_row, spikes_step;
+  bool bits;
+  int64_t positions, outputs, steps, sum_steps;
 };
 
 struct Kernels {
   const char* name;
-  // of a vector, which decides how `Sparse::weight` is packed
+  // of a vector, which decides how rows of weights for `Gather` are packed
   int64_t vector_bytes;
-  void (*finish)(const Finish&, int32_t* y);
-  // `finish` and `fire` of what it gives, for a neuron for which `is_usual` holds
-  void (*finish_and_fire)(const Finish&, const Fire&, void* v, uint8_t* y);
   void (*dense)(const Dense&);
-  void (*sparse)(const Sparse&);
   void (*depthwise)(const Depthwise&);
-  // v holds numbers of 64 bits where membranes are wide
+  // returns how many places there are; may write 64 more
+  int64_t (*list)(const Listing&, uint16_t* places, int32_t* starts);
+  // fills in a feed; the arrays may be written 64 elements past their end. Returns the most entries of a slot.
+  int32_t (*feed)(const Feeding&, Feed&);
+  void (*gather)(const Gather&);
+  // sums of a `Gather` of which each slot has `entries`, as 32 bits: y[slot][output], or added to it
+  void (*widen_sums)(const uint8_t* sums, bool wide, int64_t slots, const int32_t* entries, int32_t excess, bool adds, int32_t* y);
+  void (*settle)(const Settle&);
+  // any neuron, one step; v holds numbers of 64 bits where membranes are wide
   void (*fire)(const Fire&, int64_t count, const int32_t* x, void* v, uint8_t* y);
   // membranes at rest
   void (*rest)(const Fire&, int64_t count, void* v);
   void (*add)(int64_t count, const int32_t* a, const int32_t* b, int32_t* y);
   void (*shift)(int64_t count, const int32_t* x, int left, int32_t* y);
   void (*widen)(int64_t count, const uint8_t* x, int32_t* y);
-  // the sum of `count` bytes
-  int64_t (*sum)(int64_t count, const uint8_t* x);
-  // the places of what fired in `count` bytes, each as often as it fired, in any order; returns how many, and may write
-  // 16 more
-  int64_t (*list)(int64_t count, const uint8_t* x, uint32_t first, uint32_t* places);
-  // y[n][m] += a[n][k] b[k][m] for bytes a, whose strides are free; `places` has room for a list of its longer axis
+  // bytes 0 and 1 of `count` bits, the lowest first
+  void (*spread)(int64_t count, const uint8_t* bits, uint8_t* y);
+  // the sum of `count` bytes, or of the bits in them
+  int64_t (*sum)(int64_t count, const uint8_t* x, bool bits);
+  // y[n][m] += a[n][k] b[k][m] for bytes a, whose strides are free; `places` has room for `longest_list` places as often
+  // as a place may fire, and 64 more
   void (*product)(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,
-                  const int32_t* b, uint32_t* places, int32_t* y);
+                  const int32_t* b, uint16_t* places, int32_t* y);
 };
 
 // The instruction sets that were built and that this machine has, the widest last.

@@ -25,6 +25,12 @@ using SignedWords = int16_t __attribute__((vector_size(vector_bytes)));
 using Quads = int32_t __attribute__((vector_size(vector_bytes)));
 // as many 32-bit numbers as a vector has words
 using Wide = int32_t __attribute__((vector_size(2 * vector_bytes)));
+// 32-bit numbers of one vector, and as many of 16 bits
+using Lanes = int32_t __attribute__((vector_size(vector_bytes)));
+using HalfWords = uint16_t __attribute__((vector_size(vector_bytes / 2)));
+constexpr int64_t lanes = vector_bytes / 4, words_of_vector = vector_bytes / 2;
+using EightWords = uint16_t __attribute__((vector_size(16)));
+using EightInts = uint32_t __attribute__((vector_size(32)));
 
 // vectors of 32-bit sums in a group of 64 outputs, and in 16
 constexpr int quads_of_group = 256 / vector_bytes, quads_of_16 = 64 / vector_bytes;
@@ -51,6 +57,45 @@ inline __attribute__((always_inline)) SignedWords widened(HalfBytes x) {
   return (SignedWords)_mm256_cvtepu8_epi16((__m128i)x);
 #else
   return __builtin_convertvector(x, SignedWords);
+#endif
+}
+
+inline __attribute__((always_inline)) Lanes signed_lanes(HalfWords x) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  return (Lanes)_mm512_cvtepi16_epi32((__m256i)x);
+#elif SPIKEDRIVE_RUN_LEVEL == 1
+  return (Lanes)_mm256_cvtepi16_epi32((__m128i)x);
+#else
+  using Signed = int16_t __attribute__((vector_size(vector_bytes / 2)));
+  return __builtin_convertvector((Signed)x, Lanes);
+#endif
+}
+
+// One bit a lane, of a vector whose lanes are all ones or all zeros.
+inline __attribute__((always_inline)) uint32_t lane_bits(Lanes x) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  return _mm512_movepi32_mask((__m512i)x);
+#elif SPIKEDRIVE_RUN_LEVEL == 1
+  return static_cast<uint32_t>(_mm256_movemask_ps((__m256)x));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < lanes; ++i) bits |= (static_cast<uint32_t>(x[i]) & 1) << i;
+  return bits;
+#endif
+}
+
+// Bytes 0 and 1 of up to 16 bits, the lowest first.
+inline __attribute__((always_inline)) void expand(int64_t count, uint32_t bits, uint8_t* y) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  _mm_mask_storeu_epi8(y, static_cast<__mmask16>((1u << count) - 1), _mm_maskz_set1_epi8(static_cast<__mmask16>(bits), 1));
+#else
+  // eight bits to eight bytes: each byte picks its own bit of eight copies
+  uint64_t eight[2];
+  for (int half = 0; half < 2; ++half) {
+    const uint64_t copies = (bits >> (8 * half) & 255) * 0x0101010101010101u;
+    eight[half] = ((copies & 0x8040201008040201u) + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
+  }
+  std::memcpy(y, eight, static_cast<size_t>(count));
 #endif
 }
 
