@@ -1,0 +1,133 @@
+"""What each layer of a program adds, moves and takes, beside what the machine can do at most."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spikedrive import native
+from spikedrive.engine import pack
+from spikedrive.engine.arithmetic import Conv2d, Linear, MatMul, Scale, Shift, Sum
+from spikedrive.engine.ir import Input, Neuron, Op
+from spikedrive.engine.layout import Permute, Reshape, Slice
+from spikedrive.engine.measuring.memory import size_of
+from spikedrive.engine.runtime import Program
+
+VIEWS = (Permute, Reshape, Scale, Shift, Slice)
+"""Operations through which the density of a neuron reaches a layer unchanged, or on average so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTime:
+    """One layer with weights, or one product of spikes.
+
+    *Units*: `additions` are those of the values that are not 0, `bytes` what must be read and written at least once:
+    weights, input and output in the fewest bytes that hold them; `seconds` the median over the rounds, its
+    neuron's included where the engine runs both at once.
+    """
+
+    layer: str
+    operation: str
+    density: float
+    additions: float
+    bytes: int
+    seconds: float
+
+
+def layer_times(
+    program: Program, images: np.ndarray, *, threads: int = 1, rounds: int = 15
+) -> list[LayerTime]:
+    """Every layer of the program on these images.
+
+    *Shapes*: images (B, C, H, W) or (T, B, C, H, W) uint8.
+    """
+    pixels = np.ascontiguousarray(images if program.input.steps > 1 else images[None])
+    batch = pixels.shape[1]
+    engine = _engine(program)
+    engine.times(pixels, batch, threads)
+    seconds = np.median([engine.times(pixels, batch, threads) for _ in range(rounds)], axis=0)
+    busy = program.run(images, neurons=True, threads=threads).neurons
+    shares = {program.neurons[path]: float((integers != 0).mean()) for path, integers in busy.items()}
+    by_name = {op.name: op for op in program.ops}
+    found = []
+    for op, second in zip(program.ops, seconds, strict=True):
+        if isinstance(op, (Conv2d, Linear, MatMul)):
+            density = _density(op.inputs[0], by_name, shares)
+            read = [program.values[name] for name in (*op.inputs, op.name)]
+            weights = 0 if isinstance(op, MatMul) else op.weight.nbytes
+            found.append(
+                LayerTime(
+                    layer=op.module or op.name, operation=type(op).__name__, density=density,
+                    additions=density * _products(op, program) * batch,
+                    bytes=weights + sum(size_of(value, batch) for value in read), seconds=float(second),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _engine(program: Program) -> Any:
+    return native.run.Engine(pack.dump(dataclasses.asdict(program.meta), program.ops), native.engine_level())
+
+
+def _density(name: str, by_name: dict[str, Op], shares: dict[str, float]) -> float:
+    """That of the neuron that a tensor comes from; 1 where it is no neuron's."""
+    op = by_name[name]
+    if isinstance(op, Neuron):
+        return shares[name]
+    return _density(op.inputs[0], by_name, shares) if isinstance(op, VIEWS) else 1.0
+
+
+def _products(op: Conv2d | Linear | MatMul, program: Program) -> int:
+    """Pairs of an input value and a weight, or of two values, of one sample; borders count as if they were inside."""
+    out = program.values[op.name]
+    if isinstance(op, MatMul):
+        inner = program.values[op.inputs[0]].shape[-1]
+    else:
+        inner = math.prod(op.weight.shape[1:])
+    return math.prod(out.shape) * out.steps * inner
+
+
+def add_rate(rounds: int = 20) -> float:
+    """Additions a nanosecond of the engine's kernels on one thread where they have nothing else to do.
+
+    The best of a 1 x 1 convolution of 512 channels to 1024 on 256 positions, on silent, busy and always spiking input:
+    what it takes beyond the silent one, so that reading lists, thresholds and packing do not count.
+    """
+    channels, outputs, side = 512, 1024, 16
+    weight = np.random.default_rng(0).integers(-63, 64, (outputs, channels, 1, 1)).astype(np.int8)
+    none = np.zeros(outputs, np.int64)
+    program = Program(
+        [
+            Input(name="x", inputs=(), shape=(channels, side, side)),
+            Neuron(name="in", inputs=("x",), ladder=(128,), threshold=128, steps=1),
+            Conv2d(name="sum", inputs=("in",), weight=weight, shift=none, bias=none.reshape(-1, 1, 1), exponent=0),
+            Neuron(name="out", inputs=("sum",), ladder=(2000,), threshold=2000, steps=1),
+            Sum(name="logits", inputs=("out",), axes=(1, 2)),
+        ]
+    )  # fmt: skip
+    engine = _engine(program)
+    draw = np.random.default_rng(1)
+    seconds = {}
+    for density in (0.0, 0.15, 1.0):
+        pixels = np.where(draw.random((1, 1, channels, side, side)) < density, 255, 0).astype(np.uint8)
+        seconds[density] = min(engine.times(pixels, 1, 1)[2] for _ in range(rounds))
+    most = channels * outputs * side**2
+    return max(d * most / (s - seconds[0.0]) / 1e9 for d, s in seconds.items() if d and s > seconds[0.0])
+
+
+def bandwidth() -> float:
+    """Bytes a nanosecond, read and written, of a copy much larger than the caches, on one thread."""
+    source = np.ones(2**28, np.uint8)
+    target = np.empty_like(source)
+    target[:] = source
+    best = math.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        target[:] = source
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.nbytes / best / 1e9

@@ -1,0 +1,89 @@
+"""What a program needs in memory, takes of it, and adds layer by layer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.programs import pixels, small_program
+from spikedrive import native
+from spikedrive.engine.arithmetic import MatMul, Scale, Sum
+from spikedrive.engine.ir import Input, Neuron, Value
+from spikedrive.engine.layout import Permute, Reshape
+from spikedrive.engine.measuring.layers import layer_times
+from spikedrive.engine.measuring.memory import needed, size_of
+from spikedrive.engine.runtime import Program
+
+if native.run is None and os.environ.get("SPIKEDRIVE_STRICT") != "1":
+    pytest.skip(f"the engine is missing: {native.run_missing}", allow_module_level=True)
+
+
+def product() -> Program:
+    """Spikes (4, 6) of pixels, times themselves: one product, and a sum of it."""
+    return Program(
+        [
+            Input(name="x", inputs=(), shape=(24,)),
+            Neuron(name="s", inputs=("x",), module="n", ladder=(128,), threshold=128, steps=1),
+            Reshape(name="a", inputs=("s",), shape=(4, 6)),
+            Scale(name="half", inputs=("a",), power=-1),
+            Permute(name="b", inputs=("half",), axes=(1, 0)),
+            MatMul(name="y", inputs=("half", "b"), module="m"),
+            Sum(name="logits", inputs=("y",), axes=(1,)),
+        ]
+    )
+
+
+def test_what_is_needed_is_counted_by_hand() -> None:
+    # weights, shifts and biases; then pixels of a byte each beside potentials of four
+    assert needed(small_program(), 1) == {"weights": 72 + 4 + 240 + 12 + 3 + 12, "activations": 60 + 60 * 4}
+    assert needed(small_program(), 5)["activations"] == 5 * 300
+    # pixels beside their spikes, a bit each; another name for the same memory takes none
+    assert needed(product(), 1) == {"weights": 0, "activations": 24 + 3}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "size"), [(0, 1, 3), (0, 4, 20), (-1, 1, 20), (-128, 127, 20), (0, 255, 20), (0, 256, 40),
+                              (-129, 0, 40), (0, 2**16, 80), (-(2**31) - 1, 0, 160)],
+)  # fmt: skip
+def test_a_tensor_takes_the_fewest_bytes_that_hold_its_bounds(low: int, high: int, size: int) -> None:
+    assert size_of(Value((5, 2), 2, low, high, 0), 1) == size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="high-water marks are read from /proc")
+def test_the_peak_is_one_of_a_process_without_torch(tmp_path: Path) -> None:
+    path = tmp_path / "small.sdx"
+    small_program().save(path)
+    code = (
+        "import sys, json; from spikedrive.engine.measuring import memory; "
+        f"print(json.dumps(memory.main([{str(path)!r}, '2']))); sys.exit(3 * ('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["batch"] == 2 and found["threads"] == 1 and found["activations"] == 600
+    assert 0 <= found["peak"] < 2**26
+
+
+def test_every_layer_has_its_additions_and_its_bytes() -> None:
+    program, images = small_program(), pixels(3)
+    stem, head = layer_times(program, images, rounds=2)
+    assert (stem.layer, stem.operation, stem.density) == ("stem", "Conv2d", 1.0)
+    assert stem.additions == 3 * 60 * 18
+    assert stem.bytes == 72 + 3 * (60 + 240)
+    assert stem.seconds > 0
+    # a sum of spikes is no neuron's output
+    assert (head.layer, head.density, head.additions) == ("head", 1.0, 3 * 2 * 3 * 4)
+
+
+def test_a_product_of_spikes_has_the_density_of_its_first_side() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 24), dtype=np.uint8)
+    (layer,) = layer_times(product(), images, rounds=1)
+    assert layer.operation == "MatMul" and layer.layer == "m"
+    assert layer.density == pytest.approx((images >= 128).mean())
+    assert layer.additions == pytest.approx(layer.density * 8 * 4 * 4 * 6)
