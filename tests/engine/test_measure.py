@@ -13,10 +13,11 @@ from torch import Tensor
 from spikedrive import native
 from spikedrive.blocks import SpikingModel, fuse
 from spikedrive.data.transforms import normalise
-from spikedrive.engine.measure import RIVALS, Row, Subject, caps, is_exact, measure, random_subject, to_dict
-from spikedrive.engine.measuring.ann import AnnTwin, int8
-from spikedrive.engine.measuring.density import calibrate, density_of
-from spikedrive.engine.measuring.rivals import forms, layouts
+from spikedrive.engine.measure import RIVALS, Row, Subject, caps, measure, random_subject, to_dict
+from spikedrive.engine.measure.ann import AnnTwin, int8
+from spikedrive.engine.measure.comparison import is_exact
+from spikedrive.engine.measure.density import calibrate, density_of
+from spikedrive.engine.measure.rivals import forms, layouts
 from spikedrive.errors import ConfigError, UnknownNameError
 from spikedrive.models import create_model
 from spikedrive.neurons import PSN
@@ -49,7 +50,9 @@ def tiny(**changes: object) -> SpikingModel:
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikedrive.engine.measure.create_model", lambda _name, **changes: tiny(**changes))
+        patch.setattr(
+            "spikedrive.engine.measure.comparison.create_model", lambda _name, **changes: tiny(**changes)
+        )
         return random_subject("meta_spikeformer_nano", 0.2, batch=3)
 
 

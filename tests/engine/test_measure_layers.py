@@ -16,8 +16,8 @@ from spikedrive import native
 from spikedrive.engine.arithmetic import MatMul, Scale, Sum
 from spikedrive.engine.ir import Input, Neuron, Value
 from spikedrive.engine.layout import Permute, Reshape
-from spikedrive.engine.measuring.layers import layer_times
-from spikedrive.engine.measuring.memory import needed, size_of
+from spikedrive.engine.measure.layers import layer_times
+from spikedrive.engine.measure.memory import needed, size_of
 from spikedrive.engine.runtime import Program
 
 if native.run is None and os.environ.get("SPIKEDRIVE_STRICT") != "1":
@@ -60,7 +60,7 @@ def test_the_peak_is_one_of_a_process_without_torch(tmp_path: Path) -> None:
     path = tmp_path / "small.sdx"
     small_program().save(path)
     code = (
-        "import sys, json; from spikedrive.engine.measuring import memory; "
+        "import sys, json; from spikedrive.engine.measure import memory; "
         f"print(json.dumps(memory.main([{str(path)!r}, '2']))); sys.exit(3 * ('torch' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from spikedrive.engine.measuring import race as racing
-from spikedrive.engine.measuring.race import Spread, fastest, pinned, race, ratio
+from spikedrive.engine.measure import race as racing
+from spikedrive.engine.measure.race import Spread, fastest, pinned, race, ratio
 
 
 def test_the_spread_is_the_median_and_the_middle_half() -> None:

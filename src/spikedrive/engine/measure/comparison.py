@@ -18,10 +18,10 @@ from spikedrive.auditing import audit
 from spikedrive.blocks import SpikingModel, fuse
 from spikedrive.data.transforms import normalise
 from spikedrive.engine.lower import compile
-from spikedrive.engine.measuring.ann import INT8_ENGINES, AnnTwin, int8
-from spikedrive.engine.measuring.density import Density, calibrate, copy_thresholds, density_of
-from spikedrive.engine.measuring.race import Spread, Work, fastest, pinned, race, ratio
-from spikedrive.engine.measuring.rivals import folded, forms, layouts
+from spikedrive.engine.measure.ann import INT8_ENGINES, AnnTwin, int8
+from spikedrive.engine.measure.density import Density, calibrate, copy_thresholds, density_of
+from spikedrive.engine.measure.race import Spread, Work, fastest, pinned, race, ratio
+from spikedrive.engine.measure.rivals import folded, forms, layouts
 from spikedrive.engine.runtime import Program
 from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.models import create_model

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import RepConv, SpikingModel, fuse
 from spikedrive.blocks.linear import LinearChain, batch_norm_map, conv_with_bias, fold_batch_norm
-from spikedrive.engine.measuring.race import Work
+from spikedrive.engine.measure.race import Work
 
 
 def forms(model: SpikingModel) -> dict[str, nn.Module]:

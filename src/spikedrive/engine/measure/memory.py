@@ -1,6 +1,6 @@
 """How much memory a program takes, and how much its weights and live activations need.
 
-Usage: python -m spikedrive.engine.measuring.memory PROGRAM.sdx [BATCH] [THREADS]
+Usage: python -m spikedrive.engine.measure.memory PROGRAM.sdx [BATCH] [THREADS]
 
 prints both as JSON. It is a process of its own, since a high-water mark is one of a process; it imports no torch,
 as a deployed program does not. It needs /proc, so Linux.

@@ -15,7 +15,7 @@ from spikedrive.engine import pack
 from spikedrive.engine.arithmetic import Conv2d, Linear, MatMul, Scale, Shift, Sum
 from spikedrive.engine.ir import Input, Neuron, Op
 from spikedrive.engine.layout import Permute, Reshape, Slice
-from spikedrive.engine.measuring.memory import size_of
+from spikedrive.engine.measure.memory import size_of
 from spikedrive.engine.runtime import Program
 
 VIEWS = (Permute, Reshape, Scale, Shift, Slice)
