@@ -10,6 +10,7 @@
 
 #include "engine.hpp"
 #include "file/sdx.hpp"
+#include "sparse/binding_sparse.hpp"
 
 namespace nb = nanobind;
 using namespace spikedrive::engine;
@@ -81,4 +82,5 @@ NB_MODULE(_run, m) {
       .def("run", &run)
       .def("times", &times);
   m.def("levels", &levels_here);
+  bind_sparse(m);
 }
