@@ -110,6 +110,8 @@ wheel: $(VENV)/.dev
 # no speed is printed while the tests are red
 bench: test
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/engine_figures.py
 	$(BIN)/python benchmarks/neurons.py
 	$(BIN)/python benchmarks/neuron_figures.py
 	$(BIN)/python benchmarks/tables.py

@@ -11,10 +11,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import audit_page
+import engine_tables
 import neuron_tables
 import results
 
-START, END = "<!-- measured -->\n", "<!-- /measured -->\n"
+MARK, ENGINE_MARK = "measured", "measured: engine"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -86,21 +87,21 @@ def _speed_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Rewrite both pages, or say which is out of date."""
-    pages = {
-        results.ROOT / "README.md": table(),
-        results.ROOT / "docs" / "performance.md": neuron_tables.page(neuron_tables.measured()),
-        results.ROOT / "docs" / "explanation" / "counters.md": audit_page.page(audit_page.measured()),
-    }
-    for path, text in pages.items():
-        _fill(path, text)
+    """Rewrite the pages, or say which is out of date."""
+    docs = results.ROOT / "docs"
+    _fill(results.ROOT / "README.md", MARK, table())
+    _fill(docs / "performance.md", MARK, neuron_tables.page(neuron_tables.measured()))
+    _fill(docs / "performance.md", ENGINE_MARK, engine_tables.page(engine_tables.measured()))
+    _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 
-def _fill(path: Path, text: str) -> None:
+def _fill(path: Path, mark: str, text: str) -> None:
+    """Put the text between `<!-- mark -->` and `<!-- /mark -->`."""
     old = path.read_text(encoding="utf-8")
-    before, _, rest = old.partition(START)
-    _, _, after = rest.partition(END)
-    new = before + START + text + END + after
+    start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
+    before, _, rest = old.partition(start)
+    _, _, after = rest.partition(end)
+    new = before + start + text + end + after
     if "--check" in sys.argv and new != old:
         sys.exit(
             f"error: the tables of {path.name} are not those of benchmarks/results; run python benchmarks/tables.py"

@@ -73,7 +73,7 @@ def test_the_peak_is_one_of_a_process_without_torch(tmp_path: Path) -> None:
 def test_every_layer_has_its_additions_and_its_bytes() -> None:
     program, images = small_program(), pixels(3)
     stem, head = layer_times(program, images, rounds=2)
-    assert (stem.layer, stem.operation, stem.density) == ("stem", "Conv2d", 1.0)
+    assert (stem.layer, stem.operation, stem.kind, stem.density) == ("stem", "Conv2d", "first layer", 1.0)
     assert stem.additions == 3 * 60 * 18
     assert stem.bytes == 72 + 3 * (60 + 240)
     assert stem.seconds > 0
@@ -84,6 +84,6 @@ def test_every_layer_has_its_additions_and_its_bytes() -> None:
 def test_a_product_of_spikes_has_the_density_of_its_first_side() -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 24), dtype=np.uint8)
     (layer,) = layer_times(product(), images, rounds=1)
-    assert layer.operation == "MatMul" and layer.layer == "m"
+    assert layer.operation == "MatMul" and layer.layer == "m" and layer.kind == "product of spikes"
     assert layer.density == pytest.approx((images >= 128).mean())
     assert layer.additions == pytest.approx(layer.density * 8 * 4 * 4 * 6)

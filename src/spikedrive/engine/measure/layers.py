@@ -33,6 +33,8 @@ class LayerTime:
 
     layer: str
     operation: str
+    kind: str
+    """The operation in words, such as "3 x 3 convolution"."""
     density: float
     additions: float
     bytes: int
@@ -62,7 +64,8 @@ def layer_times(
             weights = 0 if isinstance(op, MatMul) else op.weight.nbytes
             found.append(
                 LayerTime(
-                    layer=op.module or op.name, operation=type(op).__name__, density=density,
+                    layer=op.module or op.name, operation=type(op).__name__,
+                    kind=_kind(op, by_name[op.inputs[0]]), density=density,
                     additions=density * _products(op, program) * batch,
                     bytes=weights + sum(size_of(value, batch) for value in read), seconds=float(second),
                 )
@@ -80,6 +83,18 @@ def _density(name: str, by_name: dict[str, Op], shares: dict[str, float]) -> flo
     if isinstance(op, Neuron):
         return shares[name]
     return _density(op.inputs[0], by_name, shares) if isinstance(op, VIEWS) else 1.0
+
+
+def _kind(op: Conv2d | Linear | MatMul, source: Op) -> str:
+    if isinstance(op, MatMul):
+        return "product of spikes"
+    if isinstance(op, Linear):
+        return "linear"
+    if isinstance(source, Input):
+        return "first layer"
+    if op.groups == op.weight.shape[0] > 1:
+        return "depthwise convolution"
+    return f"{op.weight.shape[2]} x {op.weight.shape[3]} convolution"
 
 
 def _products(op: Conv2d | Linear | MatMul, program: Program) -> int:

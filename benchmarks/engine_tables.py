@@ -1,0 +1,147 @@
+"""The engine's tables of docs/performance.md, from results/engine.csv, each figure beside its bar."""
+
+from __future__ import annotations
+
+import results
+
+PICTURE = results.ROOT / "docs" / "assets" / "engine_roofline.svg"
+Row = dict[str, str]
+Found = dict[tuple[str, str, str, str], Row]
+
+SHAPE = "`meta_spikeformer_spiking_15m` at 224"
+WORKS = {
+    "binary/0.15": f"{SHAPE}, binary T = 4, density 0.15",
+    "binary/0.05": "same at density 0.05",
+    "integer/0.15": "same shape, integers 0..4, T = 1, density 0.15",
+    "integer/0.4": "same at density 0.4, about as many spikes as T = 4 at 0.15",
+    "published/0.15": "`meta_spikeformer_15m` as published, fused dense, density 0.15",
+    "nano": "`meta_spikeformer_nano`, trained, on real images",
+    "avx2/binary/0.15": "binary T = 4, density 0.15, both sides capped at AVX2",
+    "avx2/integer/0.15": "integers, T = 1, density 0.15, both sides capped at AVX2",
+    "attention/0.05": "Q(KᵀV), 1024 tokens, 8 heads of 64, T = 4, density 0.05",
+    "attention/0.15": "same at density 0.15",
+    "attention/0.3": "same at density 0.3",
+    "language/0.1": "language stack (12 layers, d = 512), token decode, density 0.1",
+    "language/0.2": "same at density 0.2",
+}
+RIVALS = {
+    "fp32": "the same in PyTorch fp32",
+    "binary": "binary T = 4 in PyTorch fp32",
+    "ann": "dense twin, fp32",
+    "bf16": "dense twin, bf16",
+    "int8": "dense twin, static int8",
+    "dynamic int8": "PyTorch dynamic int8",
+}
+# with AMX, without; where only one was set it holds for both
+BARS = {
+    ("binary/0.15", "fp32"): (11, 9), ("binary/0.05", "fp32"): (18, 18), ("integer/0.15", "binary"): (30, 19),
+    ("integer/0.15", "ann"): (5.5, 3.3), ("integer/0.15", "bf16"): (2.4, 2.4), ("attention/0.05", "fp32"): (4, 4),
+    ("attention/0.15", "fp32"): (4, 4), ("attention/0.3", "fp32"): (4, 4), ("language/0.1", "fp32"): (14, 14),
+    ("language/0.2", "fp32"): (9, 9), ("language/0.1", "dynamic int8"): (6.5, 6.5),
+    ("language/0.2", "dynamic int8"): (4.5, 4.5),
+}  # fmt: skip
+MOST_MEMORY = 1.3
+PLAIN = ("1", "1")
+OTHERS = {("8", "1"): "batch 8, 1 thread", ("1", "2"): "batch 1, 2 threads", ("8", "2"): "batch 8, 2 threads"}
+
+
+def page(rows: list[Row]) -> str:
+    """The measured part on the engine."""
+    found = {(row["work"], row["against"], row["batch"], row["threads"]): row for row in rows}
+    parts = [_plain(found), _others(found), _memory(found)]
+    if any(parts) and PICTURE.is_file():
+        parts.append(
+            f"![Additions a nanosecond of every layer against additions a byte](assets/{PICTURE.name})\n"
+        )
+    return "\n".join(part for part in parts if part) or "Not measured yet.\n"
+
+
+def _plain(found: Found) -> str:
+    """One image or token, one thread: the bars were set for this."""
+    lines, used = [], []
+    for work, title in WORKS.items():
+        for against, rival in RIVALS.items():
+            row = found.get((work, against, *PLAIN))
+            if row is None:
+                continue
+            used.append(row)
+            lines.append(
+                f"| {title} | {rival} | {_span(row)} | {_bar(row)} | {_short(row['ours_ms'])} | "
+                f"{_short(row['theirs_ms'])} | {row['form']} | {_density(row)} |"
+            )
+    head = "| ours | against | times as fast | bar | ours, ms | theirs, ms | their form | density |"
+    return _table("### One image, one thread", head, lines, used)
+
+
+def _others(found: Found) -> str:
+    lines, used = [], []
+    for work, title in WORKS.items():
+        for against, rival in RIVALS.items():
+            rows = [found.get((work, against, *place)) for place in OTHERS]
+            if any(rows):
+                used += [row for row in rows if row]
+                cells = [_short(row["ratio"]) if row else "-" for row in rows]
+                lines.append(f"| {title} | {rival} | {' | '.join(cells)} |")
+    head = f"| ours | against | {' | '.join(OTHERS.values())} |"
+    return _table("### Batches and threads, times as fast", head, lines, used)
+
+
+def _memory(found: Found) -> str:
+    lines, used = [], []
+    for (work, _, batch, _), row in sorted(found.items()):
+        if work.startswith("memory/"):
+            used.append(row)
+            met = "met" if float(row["ratio"]) <= MOST_MEMORY else "missed"
+            lines.append(
+                f"| {work.removeprefix('memory/')}, batch {batch} | {float(row['peak_mebibytes']):.0f} | "
+                f"{float(row['needed_mebibytes']):.0f} | {float(row['ratio']):.2f} | at most {MOST_MEMORY}: {met} |"
+            )
+    head = "| program | peak, MiB | weights and live activations, MiB | ratio | bar |"
+    return _table("### Memory", head, lines, used)
+
+
+def _table(title: str, head: str, lines: list[str], rows: list[Row]) -> str:
+    if not lines:
+        return ""
+    rule = "|" + "---|" * (head.count("|") - 1)
+    return "\n".join([title, "", head, rule, *lines, "", _where(rows)]) + "\n"
+
+
+def _where(rows: list[Row]) -> str:
+    def each(key: str) -> str:
+        return ", ".join(dict.fromkeys(row[key] for row in rows if row[key]))
+
+    amx = {"no": "no AMX", "yes": "AMX"}
+    return (
+        f"{each('cpu')} ({', '.join(dict.fromkeys(amx[row['amx']] for row in rows))}), {each('cores')} cores; "
+        f"instruction set {each('isa')}; torch {each('torch') or 'none'}; rounds: {each('rounds')}; {each('date')}; "
+        f"commit {each('commit')}."
+    )
+
+
+def _span(row: Row) -> str:
+    return f"{_short(row['ratio'])} ({_short(row['ratio_low'])} to {_short(row['ratio_high'])})"
+
+
+def _bar(row: Row) -> str:
+    bars = BARS.get((row["work"], row["against"]))
+    if bars is None:
+        return "none"
+    bar = bars[0] if row["amx"] == "yes" else bars[1]
+    return f"{bar:g}: {'met' if float(row['ratio']) >= bar else 'missed'}"
+
+
+def _density(row: Row) -> str:
+    if not row["density"]:
+        return row["asked_density"]
+    measured = f"{float(row['density']):.3f}"
+    return measured if row["weights"] == "random" else f"{measured}, its own"
+
+
+def _short(text: str) -> str:
+    return f"{float(text):.3g}"
+
+
+def measured() -> list[Row]:
+    """The rows on disk."""
+    return results.read("engine")
