@@ -40,6 +40,8 @@ def test_tables_stand_side_by_side(written):
     series = {trace.name: list(trace.x) for trace in figure.plot.data if trace.name}
     assert series == {"dense twin": [1.38e-5, 2e-5], "spiking": [6.4e-7, 3e-5]}
     assert figure.says == "Less than the dense twin by 45nm; no less by 45nm_memory."
+    # a millijoule has its prefix
+    assert figure.plot.layout.xaxis.minexponent == 1
     rows = tables_table(written).rows
     assert rows[1] == ("45nm_memory", "fp32", "30 µJ", "29 µJ", "20 µJ", "0.67 x")
     assert sources_table(written).rows[1][2:] == ("a <source>", "all of it", "a write: a read")

@@ -133,7 +133,8 @@ def _dumbbells(
                 customdata=[(escape(row.module), quantity(value, unit)) for _, row, value in shown],
                 hovertemplate="%{customdata[0]}: %{customdata[1]}<extra>" + name + "</extra>",
             )  # fmt: skip
-    plot.update_xaxes(type="log", dtick=1, exponentformat="SI", ticksuffix=unit)
+    # by default 1e-3 and 1e3 have no prefix
+    plot.update_xaxes(type="log", dtick=1, exponentformat="SI", minexponent=1, ticksuffix=unit)
     notes = (f"At the density measured on {audit.samples} samples.",)
     if audit.basis != "measured":
         notes = ("Worst case: every neuron fires its most at every step.",)
