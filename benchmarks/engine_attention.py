@@ -5,7 +5,6 @@ Usage: python engine_attention.py JOB      (a JSON object; the last line of the 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import sys
@@ -16,10 +15,10 @@ import numpy as np
 import torch
 
 from spikedrive import native
-from spikedrive.engine import pack
 from spikedrive.engine.arithmetic import Conv2d, MatMul, Sum, SumSteps
 from spikedrive.engine.ir import Input, Neuron, Op
 from spikedrive.engine.layout import Permute, Reshape, Slice
+from spikedrive.engine.measure.layers import timer
 from spikedrive.engine.measure.race import Spread, fastest, pinned, ratio
 from spikedrive.engine.runtime import Program
 
@@ -68,9 +67,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     draw = np.random.default_rng(0)
     spikes = draw.random((STEPS, batch, 3 * HEADS * WIDTH, SIDE, SIDE)) < job["density"]
     pixels = np.where(spikes, 255, 0).astype(np.uint8)
-    engine = native.run.Engine(
-        pack.dump(dataclasses.asdict(program.meta), program.ops), native.engine_level()
-    )
+    engine = timer(program, pixels, threads=job["threads"])
     places = [place for place, op in enumerate(program.ops) if op.name in COUNTED]
     q, k, v = torch.from_numpy(spikes).float().view(STEPS, batch, 3, HEADS, WIDTH, TOKENS).unbind(2)
     rows = [x.transpose(-1, -2).contiguous() for x in (q, k, v)]
@@ -87,7 +84,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         for _ in range(job["rounds"] + 1):
             for who in shuffle.sample(["ours", "theirs"], 2):
                 if who == "ours":
-                    times = engine.times(pixels, batch, job["threads"])
+                    times = engine()
                     seconds[who].append(sum(times[place] for place in places))
                 else:
                     start = time.perf_counter()
