@@ -9,20 +9,20 @@ Row = dict[str, str]
 Found = dict[tuple[str, str, str, str], Row]
 
 SHAPE = "`meta_spikeformer_spiking_15m` at 224"
+INTEGER = f"{SHAPE}, integers 0..4, T = 1"
+ATTENTION = "Q(KᵀV), 1024 tokens, 8 heads of 64, T = 4"
+LANGUAGE = "language stack (12 layers, d = 512), token decode"
 WORKS = {
     "binary/0.15": f"{SHAPE}, binary T = 4, density 0.15",
-    "binary/0.05": "same at density 0.05",
-    "integer/0.15": "same shape, integers 0..4, T = 1, density 0.15",
-    "integer/0.4": "same at density 0.4, about as many spikes as T = 4 at 0.15",
+    "binary/0.05": f"{SHAPE}, binary T = 4, density 0.05",
+    "integer/0.15": f"{INTEGER}, density 0.15",
+    "integer/0.4": f"{INTEGER}, density 0.4",
     "published/0.15": "`meta_spikeformer_15m` as published, fused dense, density 0.15",
     "nano": "`meta_spikeformer_nano`, trained, on real images",
-    "avx2/binary/0.15": "binary T = 4, density 0.15, both sides capped at AVX2",
-    "avx2/integer/0.15": "integers, T = 1, density 0.15, both sides capped at AVX2",
-    "attention/0.05": "Q(KᵀV), 1024 tokens, 8 heads of 64, T = 4, density 0.05",
-    "attention/0.15": "same at density 0.15",
-    "attention/0.3": "same at density 0.3",
-    "language/0.1": "language stack (12 layers, d = 512), token decode, density 0.1",
-    "language/0.2": "same at density 0.2",
+    "avx2/binary/0.15": f"{SHAPE}, binary T = 4, density 0.15, both sides capped at AVX2",
+    "avx2/integer/0.15": f"{INTEGER}, density 0.15, both sides capped at AVX2",
+    **{f"attention/{density}": f"{ATTENTION}, density {density}" for density in ("0.05", "0.15", "0.3")},
+    **{f"language/{density}": f"{LANGUAGE}, density {density}" for density in ("0.1", "0.2")},
 }
 RIVALS = {
     "fp32": "the same in PyTorch fp32",
@@ -132,14 +132,18 @@ def _bar(row: Row) -> str:
 
 
 def _density(row: Row) -> str:
+    """As measured in the program; integers have a mean value besides."""
     if not row["density"]:
         return row["asked_density"]
-    measured = f"{float(row['density']):.3f}"
-    return measured if row["weights"] == "random" else f"{measured}, its own"
+    told = f"{float(row['density']):.3f}"
+    if row["rate"] and row["rate"] != row["density"]:
+        told += f", mean value {float(row['rate']):.3f}"
+    return told if row["weights"] == "random" else f"{told}, its own"
 
 
 def _short(text: str) -> str:
-    return f"{float(text):.3g}"
+    value = float(text)
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def measured() -> list[Row]:
