@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-NATIVE := CMakeLists.txt $(wildcard src/spikedrive/ops/native/*.?pp src/spikedrive/ops/native/*/*.?pp)
+NATIVE := CMakeLists.txt $(wildcard $(foreach part,ops engine,$(addprefix src/spikedrive/$(part)/native/,*.?pp */*.?pp)))
 # a change in any of these installs again, which compiles what changed (without a compiler: goes on without)
 PACKAGING := pyproject.toml constraints.txt $(NATIVE)
 
@@ -89,9 +89,10 @@ sizes: $(VENV)/.dev
 triton: $(VENV)/.dev
 	$(PYTEST) -m triton tests/ops
 
-# for this machine's own instruction sets: python tools/compare_isas.py here
-cross:
-	$(PYTHON) tools/compare_isas.py arm64
+# for this machine's own instruction sets, or under sanitizers: the same two with `here`, or with `sanitizers`
+cross: $(VENV)/.core
+	$(BIN)/python tools/compare_isas.py arm64
+	$(BIN)/python tools/compare_engine.py arm64
 
 # the programs of the tests are what it starts from
 fuzz: $(VENV)/.core
