@@ -51,7 +51,7 @@ def test_a_neurons_membrane_is_bounded_over_all_steps():
         (Add(name="y", inputs=("x",)), "got 1 inputs; Add takes 2"),
         (MatMul(name="y", inputs=("x", "x")), r"it takes \(\.\.\., \(5,\), M\)"),
         (Shift(name="y", inputs=("x",), left=64), "a shift of 0 to 63"),
-        (Sum(name="y", inputs=("x",), axes=(3,)), r"axes \(3,\)"),
+        (Sum(name="y", inputs=("x",), axes=(3,)), "axes that it has, each once"),
         (MaxPool2d(name="y", inputs=("x",), kernel=(3, 3), stride=(1, 1), padding=(2, 2)), "half the kernel"),
         (MaxPool2d(name="y", inputs=("x",), kernel=(9, 9), stride=(1, 1)), r"at least \(9, 9\)"),
         (Reshape(name="y", inputs=("x",), shape=(61,)), r"the size of \(61,\)"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spikedrive.engine.ir import Op, Value, register_op, take, unfit
+from spikedrive.engine.ir import MOST_ELEMENTS, MOST_STEPS, Op, Value, check_reach, register_op, take, unfit
 
 
 @register_op
@@ -43,6 +43,7 @@ class Conv2d(Op):
             )
         )
         shape = (outputs, height, width)
+        _check_padding(self, x, self.padding)
         if (
             min(shape) < 1
             or self.bias.shape not in (shape, (outputs, 1, 1))
@@ -177,8 +178,8 @@ class Sum(Op):
 
     def infer(self, *inputs: Value) -> Value:
         (x,) = take(self, inputs, 1)
-        if not all(0 <= axis < len(x.shape) for axis in self.axes):
-            raise unfit(self, x, f"axes {self.axes}")
+        if not all(0 <= axis < len(x.shape) for axis in self.axes) or len(set(self.axes)) < len(self.axes):
+            raise unfit(self, x, "axes that it has, each once")
         count = math.prod(x.shape[axis] for axis in self.axes)
         shape = tuple(
             1 if i in self.axes else n for i, n in enumerate(x.shape) if self.keep or i not in self.axes
@@ -196,7 +197,7 @@ class SumSteps(Op):
 
     def infer(self, *inputs: Value) -> Value:
         (x,) = take(self, inputs, 1)
-        if x.steps not in (1, self.steps):
+        if x.steps not in (1, self.steps) or not 1 <= self.steps <= MOST_STEPS:
             raise unfit(self, x, f"1 or {self.steps} steps")
         return _summed(x, x.shape, 1, self.steps, self.mean)
 
@@ -214,7 +215,9 @@ class MaxPool2d(Op):
     def infer(self, *inputs: Value) -> Value:
         (x,) = take(self, inputs, 1)
         if len(x.shape) < 2 or any(
-            not 0 <= 2 * p <= k for p, k in zip(self.padding, self.kernel, strict=True)
+            # a window of padding alone has no largest value
+            not 0 <= 2 * p <= k or (p and d > n)
+            for p, k, d, n in zip(self.padding, self.kernel, self.dilation, x.shape[-2:], strict=True)
         ):
             raise unfit(self, x, "(..., H, W) and a padding of at most half the kernel")
         if min(*self.stride, *self.dilation, *self.kernel) < 1:
@@ -225,6 +228,7 @@ class MaxPool2d(Op):
                 x.shape[-2:], self.kernel, self.stride, self.padding, self.dilation, strict=True
             )
         )
+        _check_padding(self, x, self.padding)
         if min(sizes) < 1:
             raise unfit(self, x, f"at least {self.kernel}")
         return replace(x, shape=(*x.shape[:-2], *sizes))
@@ -235,8 +239,16 @@ def window_count(size: int, kernel: int, stride: int, padding: int, dilation: in
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+def _check_padding(op: Op, x: Value, padding: tuple[int, int]) -> None:
+    sizes = (n + 2 * p for n, p in zip(x.shape[-2:], padding, strict=True))
+    if math.prod(x.shape[:-2]) * x.steps * math.prod(sizes) > MOST_ELEMENTS:
+        raise unfit(op, x, f"a padding of at most {MOST_ELEMENTS} values per sample")
+
+
 def _weighted(op: Conv2d | Linear, x: Value, shape: tuple[int, ...]) -> Value:
-    rows = op.weight.reshape(op.weight.shape[0], -1).astype(np.int64)
+    rows = op.weight.reshape(op.weight.shape[0], -1)
+    # sums of 64-bit weights may pass 64 bits themselves
+    rows = rows.astype(object if rows.dtype.itemsize == 8 else np.int64)
     # python integers from here on, since these products may pass 64 bits and must say so
     positive = [int(n) for n in np.maximum(rows, 0).sum(axis=1)]
     negative = [int(n) for n in np.minimum(rows, 0).sum(axis=1)]
@@ -248,8 +260,10 @@ def _weighted(op: Conv2d | Linear, x: Value, shape: tuple[int, ...]) -> Value:
         shift, offsets = int(op.shift[k]), (int(bias[k].min()), int(bias[k].max()))
         if not 0 <= shift < 64:
             raise unfit(op, x, "shifts of 0 to 63")
-        low_k = ((p * least + n * most) << shift) + offsets[0]
-        high_k = ((p * most + n * least) << shift) + offsets[1]
+        low_k, high_k = (p * least + n * most) << shift, (p * most + n * least) << shift
+        # before its offset a sum may be larger
+        check_reach(op, max(-low_k, high_k, (p - n) * x.magnitude))
+        low_k, high_k = low_k + offsets[0], high_k + offsets[1]
         low, high = (low_k, high_k) if k == 0 else (min(low, low_k), max(high, high_k))
         peak = max(peak, (p - n) * x.magnitude)
     return Value(shape, x.steps, low, high, peak, op.exponent, x.divisor)

@@ -21,6 +21,8 @@ INT64 = 2**63
 MOST_STEPS = 2**16
 MOST_ELEMENTS = 2**32
 """Per sample; more is a damaged or hostile file."""
+MOST_AXES = 30
+"""NumPy has 32, of which two are time and batch."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,17 @@ def check(ops: Sequence[Op]) -> dict[str, Value]:
             raise ShapeError(f"Operation {op.name!r} {what}; each reads earlier ones and has its own name. "
                              "Compile the model again.")  # fmt: skip
         value = op.infer(*(values[name] for name in op.inputs))
-        if max(value.peak, value.magnitude) >= INT64:
+        check_reach(op, max(value.peak, value.magnitude, abs(value.exponent), value.divisor))
+        fits = (
+            1 <= value.steps <= MOST_STEPS
+            and len(value.shape) <= MOST_AXES
+            and min(value.shape, default=1) >= 1
+        )
+        if not fits or math.prod(value.shape) * value.steps > MOST_ELEMENTS:
             raise ShapeError(
-                f"Operation {op.name!r} can reach {max(value.peak, value.magnitude):.3g}; integers have 64 bits. "
-                "Use fewer weight bits or fewer steps."
-            )
-        if not 1 <= value.steps <= MOST_STEPS or math.prod(value.shape) * value.steps > MOST_ELEMENTS:
-            raise ShapeError(
-                f"Operation {op.name!r} gives {value.steps} steps of shape {value.shape}; a program has 1 to "
-                f"{MOST_STEPS} steps and at most {MOST_ELEMENTS} values per sample. Compile a smaller model."
+                f"Operation {op.name!r} gives {value.steps} steps of shape {value.shape[: MOST_AXES + 1]}; a program "
+                f"has 1 to {MOST_STEPS} steps, at most {MOST_AXES} axes of at least 1 and at most {MOST_ELEMENTS} "
+                "values per sample. Compile a smaller model."
             )
         values[op.name] = value
     return values
@@ -175,6 +179,15 @@ class Neuron(Op):
             membrane = self.charges * (charge + reset) + rest
         peak = max(membrane + charge + rest, abs(self.ladder[0]), abs(self.ladder[-1]))
         return Value(x.shape, self.steps, 0, len(self.ladder) * self.repeats, peak, self.exponent)
+
+
+def check_reach(op: Op, reached: int) -> None:
+    """Raise ShapeError where a number on the way to a result may leave 64 bits."""
+    if reached >= INT64:
+        raise ShapeError(
+            f"Operation {op.name!r} can reach {reached:.3g}; integers have 64 bits. "
+            "Use fewer weight bits or fewer steps."
+        )
 
 
 def take(op: Op, inputs: tuple[Value, ...], count: int) -> tuple[Value, ...]:

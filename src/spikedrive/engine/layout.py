@@ -75,6 +75,9 @@ class Concat(Op):
         shape = (*first.shape[: self.axis], total, *first.shape[self.axis + 1 :])
         low, high = min(x.low for x in inputs), max(x.high for x in inputs)
         steps = max(x.steps for x in inputs)
+        for x in inputs:
+            if x.steps not in (1, steps):
+                raise unfit(self, x, "the same steps, or 1, from every input")
         return replace(first, shape=shape, steps=steps, low=low, high=high, peak=max(-low, high))
 
 

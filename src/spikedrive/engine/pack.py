@@ -25,15 +25,15 @@ import struct
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 # these fill the registry of operations
 import spikedrive.engine.arithmetic
 import spikedrive.engine.layout  # noqa: F401
-from spikedrive.engine.ir import OPS, Op, check
-from spikedrive.errors import FormatError, ShapeError
+from spikedrive.engine.ir import INT64, MOST_AXES, OPS, Op, check
+from spikedrive.errors import FormatError
 from spikedrive.files import atomic_write
 
 MAGIC = b"\x89SDX\r\n\x1a\n"
@@ -41,6 +41,7 @@ VERSION = 1
 _HEAD = struct.Struct("<8sIIQ")
 _DIGEST = 32
 _ALIGN = 64
+_DEEPEST, _LONGEST_NUMBER = 64, 64
 _DTYPES = ("|i1", "<i2", "<i4", "<i8")
 
 
@@ -82,21 +83,42 @@ def parse(data: bytes, source: str = "the bytes") -> tuple[dict[str, Any], list[
     """Meta and operations from the bytes of a file; `source` stands in messages. Raises: FormatError."""
     header_size = _check_frame(data, source)
     try:
-        header = json.loads(data[_HEAD.size : _HEAD.size + header_size])
+        header = strict_json(data[_HEAD.size : _HEAD.size + header_size])
         body = memoryview(data)[_HEAD.size + header_size : -_DIGEST]
-        arrays = [_array(described, body) for described in header["arrays"]]
-        ops = [_op(fields, arrays) for fields in header["ops"]]
+        arrays = [_array(described, body) for described in _listed(header["arrays"])]
+        ops = [_op(fields, arrays) for fields in _listed(header["ops"])]
         values = [dataclasses.asdict(value) for value in check(ops).values()]
-        # through JSON and back, as the stored ones went
-        if json.loads(json.dumps(values)) != header["values"]:
+        # as text, in which 1, 1.0 and true are three things
+        if _text(values) != _text(header["values"]):
             raise ValueError("its bounds are not those of its operations")
         if not isinstance(header["meta"], dict):
             raise TypeError("its meta is no mapping")
-    except (ValueError, TypeError, KeyError, LookupError, ShapeError, OverflowError, RecursionError) as error:
+        _only(header, {"arrays", "meta", "ops", "values"})
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
         raise _damaged(
             source, f"whose header does not hold together ({type(error).__name__}: {error})"
         ) from error
     return header["meta"], ops
+
+
+def strict_json(data: bytes) -> Any:
+    """What a text of JSON (RFC 8259) in UTF-8 holds, with at most 64 levels and numbers of at most 64 characters.
+
+    *Raises*: ValueError for a member that is there twice, for NaN and infinities, for half a surrogate pair.
+
+    >>> strict_json(b'{"a": [1, 2.5]}')
+    {'a': [1, 2.5]}
+    """
+    # json.loads would take UTF-16 from bytes
+    value = json.loads(
+        data.decode("utf-8"),
+        object_pairs_hook=_unique,
+        parse_constant=_no_number,
+        parse_int=_whole,
+        parse_float=_real,
+    )
+    _check_tree(value, 0)
+    return value
 
 
 def _check_frame(data: bytes, source: str) -> int:
@@ -118,6 +140,8 @@ def _check_frame(data: bytes, source: str) -> int:
         raise _damaged(source, "whose SHA-256 does not match")
     if header_size > size - _HEAD.size - _DIGEST:
         raise _damaged(source, "whose header is longer than the file")
+    if (_HEAD.size + header_size) % _ALIGN:
+        raise _damaged(source, "whose arrays do not begin at a multiple of 64")
     return header_size
 
 
@@ -166,19 +190,85 @@ def _field(value: Any, hint: Any, arrays: list[np.ndarray]) -> Any:
         kinds = get_args(hint)
         kinds = (kinds[0],) * len(value) if kinds[-1] is Ellipsis else kinds
         return tuple(_field(v, k, arrays) for v, k in zip(value, kinds, strict=True))
-    if hint is np.ndarray and isinstance(value, dict) and type(value.get("array")) is int:
-        return arrays[value["array"]]
-    # not isinstance: True is an int
+    if hint is np.ndarray and isinstance(value, dict):
+        _only(value, {"array"})
+        return arrays[_integer(value["array"], least=0)]
+    if hint is int:
+        return _integer(value)
     if type(value) is hint:
         return value
     raise TypeError(f"{value!r:.80} stands where {hint} should")
 
 
 def _array(described: dict[str, Any], body: memoryview) -> np.ndarray:
-    dtype, shape, offset = described["dtype"], tuple(described["shape"]), described["offset"]
-    if dtype not in _DTYPES or not all(type(n) is int and n >= 0 for n in (*shape, offset)):
-        raise ValueError(f"an array of {dtype}, shape {shape}, offset {offset}")
+    _only(described, {"dtype", "shape", "offset"})
+    dtype, offset = described["dtype"], _integer(described["offset"], least=0)
+    shape = tuple(_integer(n, least=1) for n in _listed(described["shape"]))
+    if dtype not in _DTYPES or len(shape) > MOST_AXES or offset % _ALIGN:
+        raise ValueError(f"an array of {dtype} with {len(shape)} axes at offset {offset}")
     count = math.prod(shape)
-    if offset % _ALIGN or offset + count * np.dtype(dtype).itemsize > len(body):
+    if offset + count * np.dtype(dtype).itemsize > len(body):
         raise ValueError(f"an array that ends outside the file, at {offset}")
     return np.frombuffer(body, dtype, count, offset).reshape(shape)
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.80} stands where a list should")
+    return value
+
+
+def _integer(value: Any, *, least: int = -INT64) -> int:
+    # not isinstance: True is an int
+    if type(value) is not int or not least <= value < INT64:
+        raise TypeError(f"{value!r:.80} stands where an integer of at least {least} and of 64 bits should")
+    return value
+
+
+def _only(fields: dict[str, Any], known: set[str]) -> None:
+    if surplus := set(fields) - known:
+        raise KeyError(f"the unknown field {min(surplus)!r}")
+
+
+def _text(values: Any) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r:.80} is there twice in an object")
+    return found
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _whole(text: str) -> int:
+    return int(_short(text))
+
+
+def _real(text: str) -> float:
+    return float(_short(text))
+
+
+def _short(text: str) -> str:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("a number of too many digits")
+    return text
+
+
+def _check_tree(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        # half a surrogate pair cannot be encoded
+        value.encode()
+    elif isinstance(value, (list, dict)):
+        if depth == _DEEPEST:
+            raise ValueError("too many levels")
+        for item in value:
+            _check_tree(item, depth + 1)
+        for item in value.values() if isinstance(value, dict) else ():
+            _check_tree(item, depth + 1)

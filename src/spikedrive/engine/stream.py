@@ -10,7 +10,7 @@ import numpy as np
 
 from spikedrive.engine.arithmetic import Add, Conv2d, Linear, MaxPool2d, Scale, Shift, Sum, SumSteps
 from spikedrive.engine.interpreter import interpret
-from spikedrive.engine.ir import INT64, Input, Neuron, Op, Value
+from spikedrive.engine.ir import Input, Neuron, Op, Value, check_reach
 from spikedrive.engine.layout import Concat, Pad, Permute, Reshape, Slice
 from spikedrive.errors import ShapeError, StateError
 
@@ -148,11 +148,13 @@ def step_values(ops: Sequence[Op]) -> tuple[dict[str, Value], int]:
     most = MOST_STEPS
     while most:
         values: dict[str, Value] = {}
-        for op in ops:
-            values[op.name] = _bounded(op, [values[name] for name in op.inputs], most)
-        if all(max(value.peak, value.magnitude) < INT64 for value in values.values()):
+        try:
+            for op in ops:
+                value = values[op.name] = _bounded(op, [values[name] for name in op.inputs], most)
+                check_reach(op, max(value.peak, value.magnitude))
             return values, most
-        most //= 2
+        except ShapeError:
+            most //= 2
     raise StateError("The program's sums can leave 64 bits where a leak rounds; a stream takes a program with room "
                      "for that. Compile it with fewer weight bits.")  # fmt: skip
 
@@ -160,8 +162,10 @@ def step_values(ops: Sequence[Op]) -> tuple[dict[str, Value], int]:
 def _bounded(op: Op, inputs: Sequence[Value], most: int) -> Value:
     if isinstance(op, SumSteps):
         # after 1 to `most` steps, in the same unit after each
-        (x,), value = inputs, replace(op, steps=most, mean=False).infer(*inputs)
-        return replace(value, low=min(value.low, x.low), high=max(value.high, x.high))
+        (x,) = inputs
+        return replace(
+            x, low=min(x.low * most, x.low), high=max(x.high * most, x.high), peak=x.magnitude * most
+        )
     if not (isinstance(op, Neuron) and op.carry):
         return op.infer(*inputs)
     if op.decay:

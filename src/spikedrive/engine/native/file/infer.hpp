@@ -1,10 +1,8 @@
 // What is known of every tensor of a program before it exists: the twin of `check` in ir.py and of every `infer` in
 // ir.py, arithmetic.py and layout.py.
 //
-// A program that passes gives the same values as there. More is refused here, so that the runtime need not look again:
-// empty tensors, more axes than NumPy has, exponents, divisors and shifted sums that pass 64 bits, an axis named twice
-// in a sum, a padding larger than a program's values, a pooling window of padding alone, a count of steps below 1, and
-// inputs of a concatenation whose steps differ.
+// A program that passes gives the same values as there, and what is refused here is refused there, so that the runtime
+// need not look again.
 #pragma once
 
 #include <numeric>
