@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
 from itertools import chain
 from typing import Any
@@ -104,15 +103,19 @@ def int8(twin: AnnTwin, x: Tensor, engine: str) -> nn.Module:
 
     By PyTorch's own graph-mode quantisation for x86 processors.
     """
+    before = torch.backends.quantized.engine
     with warnings.catch_warnings():
         # PyTorch moves this part into a package of its own, and says so at every call
         warnings.simplefilter("ignore")
         from torch.ao.quantization import get_default_qconfig_mapping
         from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-        logging.getLogger("torch.ao").setLevel(logging.ERROR)
-        torch.backends.quantized.engine = engine
         prepared = prepare_fx(copy.deepcopy(twin).eval(), get_default_qconfig_mapping("x86"), (x,))
         with torch.no_grad():
             prepared(x)
-        return convert_fx(prepared)
+        # it decides how weights are packed, and packed weights know theirs
+        torch.backends.quantized.engine = engine
+        try:
+            return convert_fx(prepared)
+        finally:
+            torch.backends.quantized.engine = before
