@@ -69,7 +69,8 @@ def write(stem: Path, ops: list[Op], seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, source.high, shape, source.dtype, endpoint=True)
     found = interpret(ops, values, images, {op.name for op in ops})
     stem.with_suffix(".sdx").write_bytes(pack.dump({}, ops))
-    images.tofile(stem.with_suffix(".images"))
+    # wider integers than bytes are bytes of 32 bits each
+    images.astype(np.uint8 if source.high < 256 else np.int32).tofile(stem.with_suffix(".images"))
     np.concatenate([found[op.name].astype(np.int64).ravel() for op in ops]).tofile(
         stem.with_suffix(".tensors")
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 import spikedrive
 from engine.programs import pixels, small_program
-from engine.seeds import attention
+from engine.seeds import attention, language
 from spikedrive import native
 from spikedrive.engine import pack
 from spikedrive.engine.runtime import Program
@@ -28,7 +29,7 @@ def library(require: Callable[[bool, str], None]) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     for name in ("load", "read"):
         getattr(library, f"spikedrive_{name}").restype = ctypes.c_void_p
-    for name in ("steps", "axes", "size", "sample_bytes", "outputs"):
+    for name in ("steps", "axes", "size", "sample_bytes", "largest_byte", "outputs"):
         getattr(library, f"spikedrive_{name}").restype = ctypes.c_int64
     for name in ("version", "class_name", "instruction_set"):
         getattr(library, f"spikedrive_{name}").restype = ctypes.c_char_p
@@ -109,6 +110,27 @@ def test_batches_and_sequences_give_the_integers_of_python(library: ctypes.CDLL)
             assert np.array_equal(logits, result.logits_int)
             assert np.array_equal(predictions, result.predictions)
         loaded.close()
+
+
+def test_tokens_of_a_byte_are_held_to_their_table(library: ctypes.CDLL) -> None:
+    ops = language()
+    wide = Loaded(library, pack.dump({}, ops))
+    assert wide.handle.value is None
+    assert wide.message.value == (
+        b"The .sdx program takes token ids up to 299; the library for C runs programs of bytes 0..255. "
+        b"Run it with Program.run in Python."
+    )
+    program = Program([replace(ops[0], high=9), replace(ops[1], weight=ops[1].weight[:10]), *ops[2:]])
+    loaded = Loaded(library, pack.dump({}, program.ops))
+    assert loaded.ask("largest_byte") == 9
+    ids = np.random.default_rng(0).integers(0, 10, (2, 4, 2), np.uint8)
+    assert np.array_equal(loaded.run(ids, 4)[0], program.run(ids, runtime="numpy").logits_int)
+    ids[1, 3, 1] = 10
+    assert loaded.call(ids, 4, 1, np.zeros((4, 3), np.int64)) == (
+        "spikedrive_run got the byte 10; it takes 0 to 9, the rows of the program's table. Use the tokeniser that the "
+        "model was trained with."
+    )
+    assert Loaded(library, pack.dump({}, small_program().ops)).ask("largest_byte") == 255
 
 
 def test_threads_of_the_caller_share_a_program(library: ctypes.CDLL) -> None:

@@ -43,6 +43,8 @@ SPIKEDRIVE_API int64_t spikedrive_axes(const spikedrive_program* program);
 SPIKEDRIVE_API int64_t spikedrive_size(const spikedrive_program* program, int64_t axis);
 /* The bytes of a sample: all steps and sizes multiplied. */
 SPIKEDRIVE_API int64_t spikedrive_sample_bytes(const spikedrive_program* program);
+/* The largest byte that it takes: 255 of pixels, less of tokens. */
+SPIKEDRIVE_API int64_t spikedrive_largest_byte(const spikedrive_program* program);
 
 /* How many logits there are, and the real number that one unit of them stands for. */
 SPIKEDRIVE_API int64_t spikedrive_outputs(const spikedrive_program* program);
@@ -53,7 +55,7 @@ SPIKEDRIVE_API const char* spikedrive_class_name(const spikedrive_program* progr
 /* The instruction set that it runs on. */
 SPIKEDRIVE_API const char* spikedrive_instruction_set(const spikedrive_program* program);
 
-/* Runs `batch` samples of raw bytes 0..255, (steps, batch, sizes...) row by row, on `threads` threads (0: OMP_NUM_THREADS
+/* Runs `batch` samples of raw bytes, (steps, batch, sizes...) row by row, on `threads` threads (0: OMP_NUM_THREADS
  * or every core). `logits` gets (batch, outputs) and `predictions`, unless it is NULL, the place of the largest logit of
  * each sample, the first of equal ones. The integers do not depend on threads, batch or machine. 0, or -1 and a message. */
 SPIKEDRIVE_API int spikedrive_run(const spikedrive_program* program, const uint8_t* images, int64_t batch, int threads,

@@ -80,6 +80,10 @@ int only_input(const Program& program) {
   if (!answers)
     refuse("The .sdx program has " + std::to_string(count) + " inputs, or no logits at its end; it takes one input and "
            "ends with one axis of logits at one step. Compile the model again.");
+  // the engine takes bytes
+  if (program.ops[found].high > 255)
+    refuse("The .sdx program takes token ids up to " + std::to_string(program.ops[found].high) +
+           "; the library for C runs programs of bytes 0..255. Run it with Program.run in Python.");
   return found;
 }
 
@@ -126,8 +130,18 @@ void check_batch(const spikedrive_program& p, int64_t batch) {
            " samples of this program. Run fewer samples at a time.");
 }
 
+void check_bytes(const spikedrive_program& p, const uint8_t* images, int64_t count) {
+  const int64_t most = p.value(p.input).high;
+  if (most == 255 || !count) return;
+  const int64_t largest = *std::max_element(images, images + count);
+  if (largest > most)
+    refuse("spikedrive_run got the byte " + std::to_string(largest) + "; it takes 0 to " + std::to_string(most) +
+           ", the rows of the program's table. Use the tokeniser that the model was trained with.");
+}
+
 void run(const spikedrive_program& p, const uint8_t* images, int64_t batch, int threads, int64_t* logits, int64_t* predictions) {
   check_batch(p, batch);
+  check_bytes(p, images, batch * p.value(p.input).steps * p.value(p.input).size());
   const Tensor answer = in_rows(p.engine.run(images, batch, {p.answer}, threads_of(threads)).front(), Type::i64);
   const int64_t outputs = p.value(p.answer).shape[0];
   for (int64_t b = 0; b < batch; ++b) {
@@ -172,6 +186,8 @@ int64_t spikedrive_size(const spikedrive_program* p, int64_t axis) {
 int64_t spikedrive_sample_bytes(const spikedrive_program* p) {
   return p->value(p->input).steps * p->value(p->input).size();
 }
+
+int64_t spikedrive_largest_byte(const spikedrive_program* p) { return p->value(p->input).high; }
 
 int64_t spikedrive_outputs(const spikedrive_program* p) { return p->value(p->answer).shape[0]; }
 
