@@ -180,6 +180,8 @@ def test_the_example_of_the_page_is_a_table(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("mac = 0.5", "mac = -1", "operations.mac: Input should be greater than or equal to 0"),
+        ("mac = 0.5", "mac = true", "operations.mac: Input should be a valid number"),
+        ("weight_bits = 8", "weight_bits = true", "weight_bits: Input should be a valid integer"),
         ("mac = 0.5", "", "operations.mac: Field required"),
         ("sum = 0.125", "summ = 0.125", "operations.summ: Extra inputs are not permitted"),
         ('source = "measured"', 'source = ""', "source: String should have at least 1 character"),

@@ -42,3 +42,9 @@ def test_the_number_of_samples_is_counted_again(measured: Path) -> None:
 def test_a_certificate_of_no_known_making_is_refused(measured: Path, changed: dict[str, Any]) -> None:
     with pytest.raises(FormatError, match=r"basis 'measured' or 'worst case'.*Run the audit again"):
         forged(measured, **changed)
+
+
+def test_a_total_that_no_audit_has_is_refused(measured: Path) -> None:
+    totals = {**json.loads(measured.read_text())["totals"], "savings": 9.0}
+    (said,) = forged(measured, totals=totals).check(NET, X[:1], data=X).differences
+    assert said == "totals: savings 9.0 is no count of an audit"

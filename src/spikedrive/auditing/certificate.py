@@ -213,15 +213,19 @@ def _near(one: Any, other: Any, share: float = TOLERANCE) -> bool:
 
 
 def _sums(certificate: Audit) -> list[str]:
-    """Totals that are not the sums of the rows."""
+    """Totals that are not the sums of the rows, or of nothing in them."""
     sums = totals_of(certificate.layers)
     wrong = [
         key for key in (*COUNTS, *BYTES)
         if not _near(certificate.totals.get(key), sums[key], EXACT)
     ]  # fmt: skip
+    unknown = [key for key in certificate.totals if key not in sums]
     return [
-        f"totals: {key} {certificate.totals.get(key)}, and the layers add up to {sums[key]:g}"
-        for key in wrong
+        *(
+            f"totals: {key} {certificate.totals.get(key)}, and the layers add up to {sums[key]:g}"
+            for key in wrong
+        ),
+        *(f"totals: {key} {certificate.totals[key]} is no count of an audit" for key in unknown),
     ]
 
 

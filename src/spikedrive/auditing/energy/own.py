@@ -14,8 +14,10 @@ from spikedrive.auditing.energy.table import TABLES, EnergyTable, Memory
 from spikedrive.errors import ConfigError, UnknownNameError
 
 PICO = 1e-12
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Bits = Annotated[int, Field(ge=1, le=64)]
+# strictly: a boolean is no price
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Bits = Annotated[int, Field(ge=1, le=64, strict=True)]
+Bytes = Annotated[float, Field(gt=0, strict=True)]
 Words = Annotated[str, Field(min_length=1)]
 
 
@@ -43,7 +45,7 @@ class Level(_Part):
     """One memory: bytes and picojoules a byte."""
 
     name: Words
-    capacity: Annotated[float, Field(gt=0)] | None = None
+    capacity: Bytes | None = None
     picojoules_per_byte: Price = 0.0
 
 
