@@ -68,11 +68,7 @@ def _draw(axis, rows: list[Row], title: str) -> None:
     left, right = min(x for x, _, _ in points) / 2, max(x for x, _, _ in points) * 2
     knee = rate / stream
     axis.plot([left, knee, right], [left * stream, rate, rate], color="black", linewidth=1)
-    axis.annotate(f"{rate:.0f} additions a ns", (right, rate), ha="right", va="bottom", fontsize=8)
-    axis.annotate(
-        f"{stream:.1f} bytes a ns from memory", (left, left * stream), ha="left", va="bottom", fontsize=8,
-        rotation=35, xytext=(2, 4), textcoords="offset points",
-    )  # fmt: skip
+    title = f"{title}\nat most {rate:.0f} additions and {stream:.1f} bytes a ns"
     axis.set(xscale="log", yscale="log", xlabel="additions a byte that must move", title=title)
     axis.title.set_fontsize(9)
     axis.grid(alpha=0.25, linewidth=0.5)

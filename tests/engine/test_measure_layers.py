@@ -81,7 +81,7 @@ def test_every_layer_has_its_additions_and_its_bytes() -> None:
     assert (head.layer, head.density, head.additions) == ("head", 1.0, 3 * 2 * 3 * 4)
 
 
-def test_a_product_of_spikes_has_the_density_of_its_first_side() -> None:
+def test_a_product_of_spikes_has_the_density_of_its_sparser_side() -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 24), dtype=np.uint8)
     (layer,) = layer_times(product(), images, rounds=1)
     assert layer.operation == "MatMul" and layer.layer == "m" and layer.kind == "product of spikes"

@@ -55,7 +55,8 @@ def layer_times(
     found = []
     for op, second in zip(program.ops, seconds, strict=True):
         if isinstance(op, (Conv2d, Linear, MatMul)):
-            density = _density(op.inputs[0], by_name, shares)
+            # of a product the side with fewer spikes says how often the other one is added
+            density = min(_density(name, by_name, shares) for name in op.inputs)
             read = [program.values[name] for name in (*op.inputs, op.name)]
             weights = 0 if isinstance(op, MatMul) else op.weight.nbytes
             found.append(
