@@ -27,10 +27,10 @@ from spikedrive.errors import ShapeError
 STEPS = 3
 
 
-def random_program(chance: random.Random, length: int) -> list[Op]:
-    """Operations of which `check` accepts every one, on pixels (4, 5, 6) or a sequence of rows (4, 5)."""
+def random_program(chance: random.Random, length: int, high: int = 255) -> list[Op]:
+    """Operations of which `check` accepts every one, on (4, 5, 6) or a sequence of (4, 5) integers 0..high."""
     shape = chance.choice(((4, 5, 6), (4, 5)))
-    ops: list[Op] = [Input(name="x", inputs=(), shape=shape, steps=chance.choice((1, STEPS)))]
+    ops: list[Op] = [Input(name="x", inputs=(), shape=shape, steps=chance.choice((1, STEPS)), high=high)]
     values = check(ops)
     while len(ops) < length:
         make = chance.choice(MAKERS)

@@ -24,12 +24,6 @@ from spikedrive.errors import DtypeError, LoweringError, ShapeError, ValueRangeE
 from spikedrive.neurons import LIF
 
 
-@pytest.fixture(autouse=True)
-def reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter runs all of it; test_native_engine.py compares the engine with it."""
-    monkeypatch.setenv("SPIKEDRIVE_IMPL", "reference")
-
-
 class Tiny(nn.Module):
     """A table, one shortcut between membranes, and a head: (T, B, 2) ids to three logits."""
 

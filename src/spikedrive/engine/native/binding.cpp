@@ -4,6 +4,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -34,15 +36,33 @@ nb::object as_array(const Tensor& x) {
   return made;
 }
 
+// How many integers are not in 0..most, which every bound of the program rests on.
+int64_t outside(const Images& images, int64_t most) {
+  int64_t wrong = 0;
+  if (most < 255) wrong = std::count_if(images.data(), images.data() + images.size(), [&](uint8_t n) { return n > most; });
+  for (size_t at = 0; most > 255 && at < images.size(); at += sizeof(int32_t)) {
+    int32_t n;
+    std::memcpy(&n, images.data() + at, sizeof n);
+    wrong += n < 0 || n > most;
+  }
+  return wrong;
+}
+
 void check(const Engine& engine, const Images& images, int64_t batch, const std::vector<int>& keep) {
   const Program& program = engine.program();
   const auto count = static_cast<int>(program.ops.size());
-  int64_t wanted = 0;
+  int64_t wanted = 0, most = 255;
   for (int i = 0; i < count; ++i)
-    if (program.ops[i].kind == Kind::Input) wanted = program.values[i].steps * program.values[i].size() * batch;
+    if (program.ops[i].kind == Kind::Input) {
+      most = program.values[i].high;
+      wanted = program.values[i].steps * program.values[i].size() * batch * width_of(type_for(0, most));
+    }
   if (batch < 0 || static_cast<int64_t>(images.size()) != wanted)
     throw std::invalid_argument("The engine got " + std::to_string(images.size()) + " bytes for " + std::to_string(batch) +
                                 " samples; it takes " + std::to_string(wanted) + ". Use Program.run, which checks shapes.");
+  if (const int64_t wrong = outside(images, most))
+    throw std::invalid_argument("The engine got " + std::to_string(wrong) + " integers outside of 0 to " + std::to_string(most) +
+                                "; it takes none. Use Program.run, which checks token ids.");
   for (const int place : keep)
     if (place < 0 || place >= count)
       throw std::invalid_argument("The engine was asked for operation " + std::to_string(place) + "; it has " +

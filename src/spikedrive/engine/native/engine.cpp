@@ -145,9 +145,10 @@ std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std:
     if (!done[i]) {
       if (ops[i].kind == Kind::Input) {
         const Value& value = program_.values[i];
-        live[i] = empty(Type::u8, value.steps, batch, value.shape,
+        const Type type = type_for(value.low, value.high);
+        live[i] = empty(type, value.steps, batch, value.shape,
                         dense_strides(value.shape, static_cast<int64_t>(value.shape.size()) - 1));
-        std::copy(images, images + value.steps * batch * value.size(), live[i].at<uint8_t>(0, 0));
+        std::copy(images, images + value.steps * batch * value.size() * width_of(type), live[i].at<uint8_t>(0, 0));
       } else if (plans_[i].fast) {
         stage(i, live, kept, threads);
         for (const int place : plans_[i].chain) done[place] = true;

@@ -21,7 +21,8 @@ class Engine {
   const Program& program() const { return program_; }
   const char* level() const { return kernels_.name; }
 
-  // The tensors of the operations at `keep`, for `batch` samples of bytes (steps, batch, shape...) row by row.
+  // The tensors of the operations at `keep`, for `batch` samples of bytes (steps, batch, shape...) row by row; where the
+  // input may pass 255, of four bytes each. The caller has checked that they lie within what is known of the input.
   // `seconds`, where given, gets what each operation took; those that ran together stand with the first of them.
   std::vector<Tensor> run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
                           std::vector<double>* seconds = nullptr) const;
