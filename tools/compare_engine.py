@@ -47,7 +47,7 @@ def main(target: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for number, ops in enumerate(programs()):
             write(Path(folder) / str(number), ops, number)
-        code = subprocess.run([*command, folder]).returncode
+        code = subprocess.run([*command, folder, *TARGETS[target]]).returncode
     print(f"engine of {target}: {compiled:.0f} s to compile, {time.monotonic() - start:.0f} s in all")
     return code
 

@@ -1,4 +1,5 @@
-// One instruction set's kernels, by the macro SPIKEDRIVE_RUN_LEVEL: 0 scalar (whatever every compiler knows), 1 AVX2, 2 AVX-512, 3 with VNNI.
+// One instruction set's kernels, by the macro SPIKEDRIVE_RUN_LEVEL: 0 scalar (whatever every compiler knows), 1 AVX2,
+// 2 AVX-512, 3 with VNNI, -1 NEON.
 #include "dense.hpp"
 #include "depthwise.hpp"
 #include "gather.hpp"
@@ -13,6 +14,8 @@ namespace spikedrive::engine {
 #define SPIKEDRIVE_TABLE avx512
 #elif SPIKEDRIVE_RUN_LEVEL == 1
 #define SPIKEDRIVE_TABLE avx2
+#elif SPIKEDRIVE_RUN_LEVEL == -1
+#define SPIKEDRIVE_TABLE neon
 #else
 #define SPIKEDRIVE_TABLE scalar
 #endif

@@ -9,6 +9,8 @@ namespace spikedrive::engine {
 extern const Kernels scalar;
 #if defined(SPIKEDRIVE_X86)
 extern const Kernels avx2, avx512, avx512vnni;
+#elif defined(SPIKEDRIVE_ARM64)
+extern const Kernels neon;
 #endif
 
 namespace {
@@ -21,6 +23,9 @@ std::vector<const Kernels*> here() {
   if (__builtin_cpu_supports("avx2")) found.push_back(&avx2);
   if (wide) found.push_back(&avx512);
   if (wide && __builtin_cpu_supports("avx512vnni")) found.push_back(&avx512vnni);
+#elif defined(SPIKEDRIVE_ARM64)
+  // every processor of 64-bit ARM has it
+  found.push_back(&neon);
 #endif
   return found;
 }
