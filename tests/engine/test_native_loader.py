@@ -76,7 +76,7 @@ def header_of(data: bytes) -> tuple[dict[str, Any], bytes]:
 def framed(text: bytes, body: bytes) -> bytes:
     """A file of any header and arrays."""
     text += b" " * (-(24 + len(text)) % 64)
-    return sealed(struct.pack("<8sIIQ", pack.MAGIC, 1, len(text), 0) + text + body + bytes(32))
+    return sealed(struct.pack("<8sIIQ", pack.MAGIC, pack.VERSION, len(text), 0) + text + body + bytes(32))
 
 
 def sealed(data: bytes) -> bytes:
@@ -368,7 +368,7 @@ def test_messages_of_broken_frames_are_those_of_python(native):
     files = [
         b"",
         b"PK\3\4" + bytes(100),
-        pack.MAGIC + struct.pack("<I", 2) + bytes(200),
+        pack.MAGIC + struct.pack("<I", pack.VERSION + 1) + bytes(200),
         data[:-1],
         bytes(flipped),
         long,

@@ -74,7 +74,11 @@ def resealed(data: bytes, change) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-(24 + len(text)) % 64)
     body = data[24 + size : -32]
-    whole = struct.pack("<8sIIQ", pack.MAGIC, 1, len(text), 24 + len(text) + len(body) + 32) + text + body
+    whole = (
+        struct.pack("<8sIIQ", pack.MAGIC, pack.VERSION, len(text), 24 + len(text) + len(body) + 32)
+        + text
+        + body
+    )
     return whole + hashlib.sha256(whole).digest()
 
 

@@ -98,8 +98,9 @@ Bytes read(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// A file as its header's text and its arrays.
+// A file as what stands before its header, its header's text and its arrays.
 struct Parts {
+  Bytes frame;
   std::string text;
   Bytes body;
 };
@@ -108,13 +109,12 @@ Parts split(const Bytes& file) {
   uint32_t size;
   std::memcpy(&size, &file[12], sizeof size);
   const auto end = file.begin() + head + size;
-  return {{file.begin() + head, end}, {end, file.end() - digest}};
+  return {{file.begin(), file.begin() + head}, {file.begin() + head, end}, {end, file.end() - digest}};
 }
 
 Bytes join(Parts parts) {
   parts.text.append((128 - (head + parts.text.size()) % 64) % 64, ' ');
-  Bytes file = {0x89, 'S', 'D', 'X', '\r', '\n', 0x1a, '\n', 1};
-  file.resize(head);
+  Bytes file = std::move(parts.frame);
   const auto size = static_cast<uint32_t>(parts.text.size());
   std::memcpy(&file[12], &size, sizeof size);
   file.insert(file.end(), parts.text.begin(), parts.text.end());
