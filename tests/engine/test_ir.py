@@ -33,7 +33,8 @@ def test_a_neurons_membrane_is_bounded_over_all_steps():
     lif = Neuron(name="y", inputs=("x",), ladder=(8 << 4,), threshold=8 << 4, hard=True, decay=1, carry=True,
                  decay_input=True, fraction=4, steps=4)  # fmt: skip
     value = check([X, lif])["y"]
-    assert (value.low, value.high) == (0, 1) and value.peak >= 255 << 4
+    # v / 2 + x / 2 never passes the largest x
+    assert (value.low, value.high, value.peak) == (0, 1, (255 << 4) + 4)
     plain = Neuron(name="y", inputs=("x",), ladder=(8,), threshold=8, hard=True, carry=True, steps=100)
     assert check([X, plain])["y"].peak >= 255 * 100
 

@@ -127,8 +127,8 @@ def test_other_files_and_versions_are_refused(tmp_path):
         (b"", r"it is empty \(0 bytes\).*Write one"),
         (b"PK\3\4" + bytes(100), "it does not start like one"),
         (
-            pack.MAGIC + struct.pack("<I", 2) + bytes(200),
-            "version 2; this spikedrive reads version 1. Compile",
+            pack.MAGIC + struct.pack("<I", 3) + bytes(200),
+            "version 3; this spikedrive reads version 2. Compile",
         ),
     ):
         path.write_bytes(data)

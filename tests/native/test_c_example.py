@@ -104,7 +104,7 @@ def test_what_is_no_program_is_refused_with_the_reason(example: Path, tmp_path: 
         "truncated": (data[:-1], r"says it has"),
         "flipped": (bytes(flipped), r"SHA-256 does not match"),
         "empty": (b"", r"is empty"),
-        "newer": (pack.MAGIC + struct.pack("<I", 2) + bytes(99), r"of version 2"),
+        "newer": (pack.MAGIC + struct.pack("<I", 3) + bytes(99), r"of version 3"),
         "hostile": (framed(json.dumps(header).encode(), body), r"strides, dilations and kernels"),
         "two inputs": (pack.dump({}, [*two, Concat(name="c", inputs=("a", "b"), axis=0)]), r"2 inputs"),
         "no operations": (pack.dump({}, []), r"0 inputs"),

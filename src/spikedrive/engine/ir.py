@@ -172,12 +172,15 @@ class Neuron(Op):
             raise unfit(self, x, f"{needed} fraction bits, at most 63, so that every leak is exact")
         charge, rest = x.magnitude << self.fraction, abs(self.rest)
         reset = 0 if self.hard else abs(self.threshold) * len(self.ladder)
-        if self.decay:
+        if self.decay and self.decay_input:
+            # v <= a v + (1 - a) (c + rest) + reset with a <= 1 / 2 never passes c + rest + 2 reset; 4 for rounding
+            reached = charge + rest + 2 * reset + 4
+        elif self.decay:
             # v <= v / 2 + c never passes 2 c
-            membrane = 2 * (charge + rest + reset) + rest
+            reached = 2 * (charge + rest + reset) + rest + charge + rest
         else:
-            membrane = self.charges * (charge + reset) + rest
-        peak = max(membrane + charge + rest, abs(self.ladder[0]), abs(self.ladder[-1]))
+            reached = self.charges * (charge + reset) + rest + charge + rest
+        peak = max(reached, abs(self.ladder[0]), abs(self.ladder[-1]))
         return Value(x.shape, self.steps, 0, len(self.ladder) * self.repeats, peak, self.exponent)
 
 

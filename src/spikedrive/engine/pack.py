@@ -3,7 +3,7 @@
 Layout, little-endian:
 
     0    8 bytes   magic  89 53 44 58 0D 0A 1A 0A
-    8    u32       version (1)
+    8    u32       version (2)
     12   u32       length of the header in bytes
     16   u64       length of the whole file in bytes
     24   header    UTF-8 JSON: meta, ops, values (bounds, in the order of ops), arrays (dtype, shape, offset)
@@ -37,7 +37,7 @@ from spikedrive.errors import FormatError
 from spikedrive.files import atomic_write
 
 MAGIC = b"\x89SDX\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct("<8sIIQ")
 _DIGEST = 32
 _ALIGN = 64

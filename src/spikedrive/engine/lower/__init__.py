@@ -13,7 +13,7 @@ from spikedrive.auditing import Audit, audit
 from spikedrive.auditing.trace import Graph, trace
 from spikedrive.blocks import SpikingModel, fuse
 from spikedrive.engine.arithmetic import Conv2d, Linear
-from spikedrive.engine.ir import Op
+from spikedrive.engine.ir import Neuron, Op
 from spikedrive.engine.lower import layers, neurons, views  # noqa: F401
 from spikedrive.engine.lower.draft import TableDraft, WeightedDraft
 from spikedrive.engine.lower.walk import Walk
@@ -128,6 +128,9 @@ def _check_exact(program: Program) -> None:
         reach = max(value.peak, value.magnitude)
         if isinstance(op, (Conv2d, Linear)):
             reach = max(reach, (value.peak << int(op.shift.max())) + int(np.abs(op.bias).max()))
+        if isinstance(op, Neuron) and op.decay_input:
+            # a scan in fp64 may form x - v, of two numbers of that size
+            reach *= 3
         if reach >= EXACT:
             raise LoweringError(
                 f"{op.module or op.name!r} can reach {reach:.3g} in its integer units; sums stay below 2**53, so that "

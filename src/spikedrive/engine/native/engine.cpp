@@ -203,7 +203,6 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
     run.outputs = run.weights->outputs;
     run.positions = value.size() / run.outputs;
     run.binary = program_.values[op.inputs[0]].high <= 1;
-    run.narrow = value.peak <= INT16_MAX;
     const bool matrix = !conv || (run.weights->rows == 1 && run.weights->columns == 1 && op.stride == Pair{1, 1} &&
                                   op.padding == Pair{0, 0});
     Geometry& map = run.map;

@@ -46,15 +46,6 @@ inline Lists lists_of(const Kernels& kernels, const Weights& w, const Geometry& 
   return made;
 }
 
-// For a tile of positions one feed a block of weights. Sums of blocks of one phase fit 16 bits together.
-struct Feeds {
-  std::vector<std::unique_ptr<Buffer>> memory;
-  std::vector<Feed> feeds;
-  std::vector<int> phase;
-  // [phase][slot]
-  std::vector<std::unique_ptr<Buffer>> entries;
-};
-
 // The most places that the positions [first, first + count) of one step can take from a block.
 inline int64_t most_places(const Block& block, const Weights& w, const Geometry& map, const Listed* rows, int64_t first, int64_t count) {
   int64_t most = 0;
@@ -73,56 +64,31 @@ inline int64_t most_places(const Block& block, const Weights& w, const Geometry&
   return most;
 }
 
-inline Feeds feeds_of(const Kernels& kernels, const Weights& w, const Geometry& map, const Lists& lists, int64_t steps, int64_t first, int64_t count) {
-  Feeds made;
-  const int64_t slots = steps * count;
-  int32_t entered = 0;
-  const auto buffer = [](int64_t bytes) { return std::make_unique<Buffer>(bytes + 256); };
-  std::unique_ptr<Buffer> mine = buffer(slots * 4);
-  for (const Block& block : w.blocks) {
-    int64_t most = slots * 8;
-    for (int64_t t = 0; t < steps; ++t) most += most_places(block, w, map, lists.rows.data() + t * map.in_rows, first, count);
-    auto rows = buffer((most + slots * 4) * 2), into = buffer((most / 8 + slots) * 4 + 256);
-    auto* eights = rows->as<uint16_t>();
-    auto* eight_slots = into->as<uint32_t>();
-    Feeding feeding{lists.rows.data(), steps, map.in_rows, map.in_columns, w.channels, w.splits, w.split, map.row_stride, map.stride,
-                    map.padding_rows, map.padding, map.columns, block.segments.data(),
-                    static_cast<int64_t>(block.segments.size()), block.rows, first, count, eights, eights + most + 64,
-                    eight_slots, eight_slots + most / 8 + 32, mine->as<int32_t>()};
-    Feed feed;
-    const int32_t entries = kernels.feed(feeding, feed);
-    made.memory.push_back(std::move(rows));
-    made.memory.push_back(std::move(into));
-    made.feeds.push_back(feed);
-    if (made.entries.empty() || entered + entries > w.most) {
-      made.entries.push_back(std::move(mine));
-      mine = buffer(slots * 4);
-      entered = entries;
-    } else {
-      auto *sum = made.entries.back()->as<int32_t>(), *more = mine->as<int32_t>();
-      for (int64_t i = 0; i < slots; ++i) sum[i] += more[i];
-      entered += entries;
-    }
-    made.phase.push_back(static_cast<int>(made.entries.size()) - 1);
-  }
-  return made;
-}
+// What one block of weights adds up for a tile of positions.
+struct BlockFeed {
+  std::unique_ptr<Buffer> memory, entries;
+  Feed feed{};
+  // the most entries of a slot
+  int32_t most = 0;
+};
 
-// The sums of 64 or 128 outputs, those of `part`, in the slots of the feeds: in `sums`, or of 32 bits in `wide_sums`
-// where they took several phases.
-inline void gather_part(const Kernels& kernels, const Weights& w, const Feeds& feeds, int64_t part, int64_t slots, uint8_t* sums, int32_t* wide_sums) {
-  const bool wide = w.wide(part * 2 * group);
-  const int64_t width = wide ? 2 * group : group;
-  const uint8_t* weight = w.gathered() + part * w.part_rows * 2 * group;
-  const auto phases = static_cast<int>(feeds.entries.size());
-  std::memset(sums, 0, slots * width * 2);
-  for (size_t i = 0; i < w.blocks.size(); ++i) {
-    kernels.gather({weight + w.blocks[i].offset * width, feeds.feeds[i], w.pairs, wide, sums});
-    const bool last = i + 1 == w.blocks.size() || feeds.phase[i + 1] != feeds.phase[i];
-    if (phases == 1 || !last) continue;
-    kernels.widen_sums(sums, wide, slots, feeds.entries[feeds.phase[i]]->as<int32_t>(), w.excess, feeds.phase[i] > 0, wide_sums);
-    std::memset(sums, 0, slots * width * 2);
-  }
+inline BlockFeed feed_of(const Kernels& kernels, const Weights& w, const Block& block, const Geometry& map, const Lists& lists,
+                         int64_t steps, int64_t first, int64_t count) {
+  const int64_t slots = steps * count;
+  int64_t rows = slots * 8 + 64;
+  for (int64_t t = 0; t < steps; ++t) rows += most_places(block, w, map, lists.rows.data() + t * map.in_rows, first, count);
+  BlockFeed made;
+  const int64_t fours = rounded_up(rows, 64), eight_slots = fours + slots * 4 + 64, four_slots = eight_slots + (rows / 8 + 64) * 2;
+  made.memory = std::make_unique<Buffer>((four_slots + slots * 2 + 64) * 2);
+  made.entries = std::make_unique<Buffer>(slots * 4);
+  auto* memory = made.memory->as<uint16_t>();
+  const Feeding feeding{lists.rows.data(), steps, map.in_rows, map.in_columns, w.channels, w.splits, w.split, map.row_stride,
+                        map.stride, map.padding_rows, map.padding, map.columns, block.segments.data(),
+                        static_cast<int64_t>(block.segments.size()), block.rows, first, count, memory, memory + fours,
+                        reinterpret_cast<uint32_t*>(memory + eight_slots), reinterpret_cast<uint32_t*>(memory + four_slots),
+                        made.entries->as<int32_t>()};
+  made.most = kernels.feed(feeding, made.feed);
+  return made;
 }
 
 }  // namespace spikedrive::engine

@@ -23,7 +23,7 @@ struct StageRun {
   const Weights* weights = nullptr;
   Tensor input;
   Geometry map;
-  bool matrix = false, binary = false, narrow = false;
+  bool matrix = false, binary = false;
   // where the sums of the layer are kept, if they are
   const Tensor* sums = nullptr;
 
@@ -159,7 +159,9 @@ class Sample {
 
   void run(int threads) {
     const int64_t positions = p_.positions / together_;
-    const int64_t tile = std::max<int64_t>(1, std::min(fitting(), (positions + threads - 1) / threads));
+    // tiles of one size, one a thread at least
+    const int64_t fits = std::max<int64_t>(1, fitting()), tiles = std::max<int64_t>((positions + fits - 1) / fits, threads);
+    const int64_t tile = (positions + tiles - 1) / tiles;
     in_parallel((positions + tile - 1) / tile, threads, [&](int64_t k) { work(k * tile, std::min(tile, positions - k * tile)); });
   }
 
@@ -172,15 +174,25 @@ class Sample {
   Lists lists_;
   Bordered maps_;
 
-  // Positions whose sums, membranes and feeds stay in the second cache.
+  static constexpr double feed_bytes = 2.3;
+
+  // Taps of a window of the lists.
+  double window() const {
+    const Weights& w = *p_.weights;
+    return static_cast<double>(w.rows * (w.columns + (w.together - 1) * p_.map.stride));
+  }
+
+  // Positions whose sums and feeds stay in the second cache.
   int64_t fitting() const {
-    constexpr double bytes = 400 << 10;
+    constexpr double bytes = 600 << 10;
     double each = 16.0 * static_cast<double>(p_.outputs);
     if (p_.weights) {
       const Weights& w = *p_.weights;
-      const auto steps = static_cast<double>(p_.input.steps);
-      const double window = static_cast<double>(w.rows * (w.columns + (w.together - 1) * p_.map.stride));
-      each = listed_ ? steps * (256 + places_ * window * 2.3) : steps * 4 * static_cast<double>(w.padded);
+      const double sums = 2.0 * static_cast<double>(rounded_up(w.summed(), group)), feed = places_ * window() * feed_bytes;
+      each = !listed_ ? 4.0 * static_cast<double>(w.padded)
+             : by_blocks() ? sums + feed / static_cast<double>(w.blocks.size())
+                           : 4.0 * group + feed;
+      each *= static_cast<double>(p_.input.steps);
     }
     return static_cast<int64_t>(bytes / each);
   }
@@ -253,32 +265,73 @@ class Sample {
     chain(at, size, finished ? finished->as<int32_t>() : nullptr);
   }
 
+  // Block by block over the sums of all outputs, where lists of what fired would fill the caches sooner than those sums;
+  // else 128 outputs after the other, over feeds that are made once.
+  bool by_blocks() const { return places_ * window() * feed_bytes > 2.0 * static_cast<double>(rounded_up(p_.weights->summed(), group)); }
+
   template <class Into>
   void gathered(int64_t first, int64_t count, Settle& settle, const Into& into) {
     const Weights& w = *p_.weights;
-    const int64_t slots = p_.input.steps * count;
-    const Feeds feeds = feeds_of(*p_.kernels, w, map_, lists_, p_.input.steps, first, count);
-    const bool phases = feeds.entries.size() > 1;
-    const Buffer sums(slots * 4 * group), wide_sums(phases ? slots * 8 * group : 0);
-    for (int64_t output = 0; output < w.summed(); output += 2 * group) {
-      gather_part(*p_.kernels, w, feeds, output / (2 * group), slots, sums.data(), wide_sums.as<int32_t>());
-      settle.wide = w.wide(output);
-      const int64_t width = settle.wide ? 2 * group : group;
-      settle.outputs = std::min(width, w.summed() - output);
-      if (phases) {
-        settle.sums = wide_sums.as<int32_t>();
+    const Kernels& kernels = *p_.kernels;
+    const int64_t steps = p_.input.steps, slots = steps * count, parts = (w.summed() + 2 * group - 1) / (2 * group);
+    const auto fed = [&](size_t i) { return feed_of(kernels, w, w.blocks[i], map_, lists_, steps, first, count); };
+    std::vector<BlockFeed> feeds;
+    const bool by_blocks = this->by_blocks();
+    for (size_t i = 0; !by_blocks && i < w.blocks.size(); ++i) feeds.push_back(fed(i));
+    const int64_t at_once = by_blocks ? parts : 1;
+    const Buffer sums(at_once * slots * 4 * group), entries(slots * 4);
+    std::unique_ptr<Buffer> wide_sums;
+    auto* entered = entries.as<int32_t>();
+    const auto part_sums = [&](int64_t part) { return sums.data() + part % at_once * slots * 4 * group; };
+    const auto part_wide = [&](int64_t part) { return wide_sums->as<int32_t>() + part % at_once * slots * 2 * group; };
+    for (int64_t begin = 0; begin < parts; begin += at_once) {
+      const auto each = [&](const auto& work) {
+        for (int64_t part = begin; part < begin + at_once; ++part) work(part, w.wide(part * 2 * group));
+      };
+      std::memset(sums.data(), 0, at_once * slots * 4 * group);
+      std::memset(entered, 0, slots * 4);
+      int64_t most = 0;
+      bool widened = false;
+      // sums that 16 bits may not hold any longer go into 32
+      const auto widen = [&] {
+        if (!wide_sums) wide_sums = std::make_unique<Buffer>(at_once * slots * 8 * group);
+        each([&](int64_t part, bool wide) {
+          kernels.widen_sums(part_sums(part), wide, slots, entered, w.excess, widened, part_wide(part));
+        });
+        std::memset(sums.data(), 0, at_once * slots * 4 * group);
+        std::memset(entered, 0, slots * 4);
+        most = 0;
+        widened = true;
+      };
+      for (size_t i = 0; i < w.blocks.size(); ++i) {
+        const BlockFeed made = by_blocks ? fed(i) : BlockFeed{};
+        const BlockFeed& feed = by_blocks ? made : feeds[i];
+        if (most && most + feed.most > w.most) widen();
+        const auto* more = feed.entries->as<int32_t>();
+        for (int64_t n = 0; n < slots; ++n) entered[n] += more[n];
+        most += feed.most;
+        each([&](int64_t part, bool wide) {
+          const uint8_t* weight = w.gathered() + part * w.part_rows * 2 * group + w.blocks[i].offset * (wide ? 2 : 1) * group;
+          kernels.gather({weight, feed.feed, w.pairs, wide, part_sums(part)});
+        });
+      }
+      if (widened) widen();
+      each([&](int64_t part, bool wide) {
+        const int64_t output = part * 2 * group, width = wide ? 2 * group : group;
+        settle.wide = wide;
+        settle.outputs = std::min(width, w.summed() - output);
+        settle.gathered = widened ? nullptr : part_sums(part);
+        settle.sums = widened ? part_wide(part) : nullptr;
         settle.sums_row = width;
         settle.sums_step = count * width;
-      } else {
-        settle.gathered = sums.data();
-        settle.entries = feeds.entries[0]->as<int32_t>();
+        settle.entries = entered;
         settle.excess = w.excess;
-      }
-      settle.shift = w.gathered_shift.data() + output;
-      settle.bias = w.bias_step ? w.bias.data() + first * w.bias_step + output : w.gathered_bias.data() + output;
-      settle.bias_row = w.bias_step;
-      into(output);
-      p_.kernels->settle(settle);
+        settle.shift = w.gathered_shift.data() + output;
+        settle.bias = w.bias_step ? w.bias.data() + first * w.bias_step + output : w.gathered_bias.data() + output;
+        settle.bias_row = w.bias_step;
+        into(output);
+        kernels.settle(settle);
+      });
     }
   }
 
@@ -297,7 +350,7 @@ class Sample {
         const uint8_t* at = maps_.steps[t] + r * map_.row_stride * maps_.row + x * map_.stride * channels;
         if (w.depthwise)
           p_.kernels->depthwise({at, map_.dilation_rows * maps_.row, map_.stride * channels, w.rows, w.columns,
-                                 map_.dilation * channels, channels, w.taps.data(), p_.binary, p_.narrow, columns, y});
+                                 map_.dilation * channels, channels, w.taps.data(), p_.binary, w.narrow, columns, y});
         else
           p_.kernels->dense({{at, w.rows, w.length, maps_.row, map_.stride * channels}, w.dense(), w.dense_stride,
                              columns, w.outputs, y});

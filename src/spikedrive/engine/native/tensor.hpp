@@ -64,7 +64,7 @@ class Pool {
 // Memory whose reads may run up to 64 bytes past its end.
 class Buffer {
  public:
-  explicit Buffer(int64_t bytes) : bytes_(static_cast<size_t>(bytes + 191) / 64 * 64), data_(Pool::shared().take(bytes_)) {}
+  explicit Buffer(int64_t bytes) : bytes_(size_class(static_cast<size_t>(bytes) + 128)), data_(Pool::shared().take(bytes_)) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { Pool::shared().give(data_, bytes_); }
@@ -75,6 +75,13 @@ class Buffer {
   }
 
  private:
+  // the next of sizes that are an eighth apart, so that what is given back serves what is nearly as large
+  static size_t size_class(size_t bytes) {
+    size_t unit = 64;
+    while (unit * 16 < bytes) unit *= 2;
+    return (bytes + unit - 1) / unit * unit;
+  }
+
   size_t bytes_;
   uint8_t* data_;
 };

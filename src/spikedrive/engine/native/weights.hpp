@@ -49,6 +49,8 @@ struct Weights {
   Array given;
   int64_t outputs = 0, padded = 0, channels = 0, rows = 1, columns = 1, step = 1;
   bool depthwise = false;
+  // a depthwise layer whose sums fit 16 bits
+  bool narrow = false;
   std::vector<int32_t> shift, bias;
   // 0: one bias an output; else one a position too, position by position
   int64_t bias_step = 0;
@@ -205,6 +207,7 @@ inline std::shared_ptr<const Weights> packed(const Op& op, int64_t vector_bytes,
       for (int64_t j = 0; j < w.columns; ++j)
         for (int64_t k = 0; k < w.outputs; ++k)
           w.taps[(i * w.columns + j) * w.outputs + k] = static_cast<int16_t>(w.weight(k, 0, i, j));
+    w.narrow = w.rows * w.columns * 128 * std::max<int64_t>(high, 1) <= INT16_MAX;
     return made;
   }
   w.length = rounded_up(w.columns * w.channels, 4);
@@ -225,9 +228,9 @@ inline std::shared_ptr<const Weights> packed(const Op& op, int64_t vector_bytes,
   if (limit < 16) return made;
   w.pairs = largest < 64;
   w.excess = w.pairs ? 64 : 128;
-  // few outputs: as many columns as fill a row, where the map's columns are so many times that
-  if (conv && w.columns > w.step && w.outputs <= 48 && w.outputs % 16 == 0 && !w.bias_step)
-    while (w.outputs * w.together * 2 <= 2 * group && map_columns % (w.together * 2) == 0) w.together *= 2;
+  // few outputs: as many columns as fill a vector, where the map's columns are so many times that
+  if (conv && w.columns > w.step && w.outputs % 16 == 0 && !w.bias_step)
+    while (w.outputs * w.together * 2 <= group && map_columns % (w.together * 2) == 0) w.together *= 2;
   detail::cut_into_blocks(w, w.columns + (w.together - 1) * w.step, limit);
   for (int64_t n = 0; n < w.together; ++n) w.gathered_shift.insert(w.gathered_shift.end(), w.shift.begin(), w.shift.end());
   if (!w.bias_step)

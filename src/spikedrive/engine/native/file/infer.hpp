@@ -36,14 +36,17 @@ inline Inferred neuron(const Op& op, const Value& x) {
   const Bounds bounds{op};
   const Wide charge = bounds.shifted(magnitude(x), op.fraction), rest = magnitude(op.rest);
   const Wide reset = op.hard ? 0 : magnitude(op.threshold) * levels;
-  Wide membrane = bounds.plus(bounds.plus(charge, rest), reset);
-  if (op.decay)
+  const Wide once = bounds.plus(charge, rest);
+  Wide reached = 0;
+  if (op.decay && op.decay_input)
+    // v <= a v + (1 - a) (c + rest) + reset with a <= 1 / 2 never passes c + rest + 2 reset; 4 for rounding
+    reached = bounds.plus(once, bounds.plus(bounds.times(2, reset), 4));
+  else if (op.decay)
     // v <= v / 2 + c never passes 2 c
-    membrane = bounds.plus(bounds.times(2, membrane), rest);
+    reached = bounds.plus(bounds.plus(bounds.times(2, bounds.plus(once, reset)), rest), once);
   else
-    membrane = bounds.plus(bounds.times(charges, bounds.plus(charge, reset)), rest);
-  const Wide peak = std::max({bounds.plus(bounds.plus(membrane, charge), rest), magnitude(op.ladder.front()),
-                              magnitude(op.ladder.back())});
+    reached = bounds.plus(bounds.plus(bounds.times(charges, bounds.plus(charge, reset)), rest), once);
+  const Wide peak = std::max({reached, magnitude(op.ladder.front()), magnitude(op.ladder.back())});
   return {sizes(x.shape), op.steps, 0, bounds.times(levels, op.repeats), peak, op.exponent};
 }
 

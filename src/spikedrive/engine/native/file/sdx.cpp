@@ -24,7 +24,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays are read as the
 using Fields = std::map<std::string, std::string_view>;
 
 constexpr uint8_t magic[8] = {0x89, 'S', 'D', 'X', '\r', '\n', 0x1a, '\n'};
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 constexpr size_t head_size = 24, digest_size = sizeof(Digest), alignment = 64;
 
 // What does not hold together in a header; `parse` says of which file.

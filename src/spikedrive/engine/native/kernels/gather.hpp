@@ -29,8 +29,18 @@ inline uint16_t* list_byte(uint8_t byte, uint16_t first, uint16_t* next) {
   return next + __builtin_popcount(byte);
 }
 
+// 16 places, first + 0 to 15, of which the bits choose.
+inline __attribute__((always_inline)) uint16_t* list_sixteen(uint32_t bits, uint16_t first, uint16_t* next) {
+  next = list_byte(static_cast<uint8_t>(bits), first, next);
+  return list_byte(static_cast<uint8_t>(bits >> 8), static_cast<uint16_t>(first + 8), next);
+}
+
 inline uint16_t* list_bits(const uint8_t* bits, int64_t channels, uint16_t first, uint16_t* next) {
-  for (int64_t i = 0; i < channels; i += 8) next = list_byte(bits[i / 8], static_cast<uint16_t>(first + i), next);
+  for (int64_t i = 0; i < channels; i += 16) {
+    uint16_t sixteen;
+    std::memcpy(&sixteen, bits + i / 8, 2);
+    next = list_sixteen(sixteen, static_cast<uint16_t>(first + i), next);
+  }
   return next;
 }
 
@@ -76,47 +86,62 @@ int64_t list(const Listing& p, uint16_t* places, int32_t* starts) {
   return next - places;
 }
 
+// `count` places as rows of a block, of 64 bytes each; writes 64 at a time.
+inline void copy_rows(const uint16_t* place, int64_t count, uint16_t origin, uint16_t* to) {
+  const Words from = Words{} + origin;
+  int64_t done = 0;
+  do {
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < 64; i += words_of_vector) store(to + done + i, (load<Words>(place + done + i) - from) << 6);
+    done += 64;
+  } while (__builtin_expect(done < count, 0));
+}
+
 int32_t feed(const Feeding& p, Feed& made) {
   uint16_t *eights = p.eights, *fours = p.fours;
   uint32_t *eight_slots = p.eight_slots, *four_slots = p.four_slots;
-  const auto filling = static_cast<uint16_t>(p.zero * 64);
+  const auto filling = EightWords{} + static_cast<uint16_t>(p.zero * 64);
   int32_t most = 0;
-  for (int64_t t = 0; t < p.steps; ++t) {
-    int64_t r = p.first / p.columns, x = p.first % p.columns;
-    for (int64_t n = 0; n < p.positions; ++n) {
-      uint16_t* next = eights;
-      const int64_t left = x * p.stride - p.padding;
-      for (int64_t i = 0; i < p.segment_count; ++i) {
-        const Segment& segment = p.segments[i];
-        const int64_t row = r * p.row_stride + segment.row - p.padding_rows, column = left + segment.column;
-        const int64_t begin = std::max<int64_t>(column, 0), end = std::min(column + segment.columns, p.in_columns);
-        if (row < 0 || row >= p.in_rows || begin >= end) continue;
-        const Listed& listed = p.rows[t * p.in_rows + row];
-        const uint16_t* place = listed.places + listed.starts[begin * p.splits + segment.part];
-        const uint16_t* last = listed.places + listed.starts[(end - 1) * p.splits + segment.part + 1];
-        // the place that is row 0 of the block, if it were within reach
-        const auto origin = static_cast<uint16_t>(column * p.channels + segment.part * p.split - segment.first);
-        uint16_t* to = next;
-        for (const uint16_t* at = place; at < last; at += words_of_vector, to += words_of_vector)
-          store(to, (load<Words>(at) - origin) << 6);
-        next += last - place;
+  for (int64_t t = 0; t < p.steps; ++t)
+    for (int64_t n = 0; n < p.positions;) {
+      // the positions of one row of the map
+      const int64_t r = (p.first + n) / p.columns, begin = (p.first + n) % p.columns;
+      const int64_t end = std::min(p.columns, begin + p.positions - n);
+      for (int64_t x = begin; x < end; ++x, ++n) {
+        uint16_t* next = eights;
+        const int64_t left = x * p.stride - p.padding;
+        for (int64_t i = 0; i < p.segment_count; ++i) {
+          const Segment& segment = p.segments[i];
+          const int64_t row = r * p.row_stride + segment.row - p.padding_rows, column = left + segment.column;
+          const int64_t from = std::max<int64_t>(column, 0), to = std::min(column + segment.columns, p.in_columns);
+          if (row < 0 || row >= p.in_rows || from >= to) continue;
+          const Listed& listed = p.rows[t * p.in_rows + row];
+          const int32_t* starts = listed.starts + segment.part;
+          const int64_t first = starts[from * p.splits], count = starts[(to - 1) * p.splits + 1] - first;
+          // the place that is row 0 of the block, if it were within reach
+          const auto origin = static_cast<uint16_t>(column * p.channels + segment.part * p.split - segment.first);
+          copy_rows(listed.places + first, count, origin, next);
+          next += count;
+        }
+        // whole eights, and one four where no more than four are left
+        const int64_t count = next - eights;
+        store(next, filling);
+        const int64_t whole = (count + 3) / 8, rest = (count + 3) / 4 - 2 * whole;
+        const auto slot = static_cast<uint32_t>((t * p.positions + n) * 128);
+        std::memcpy(fours, eights + 8 * whole, 8);
+        *four_slots = slot;
+        fours += 4 * rest;
+        four_slots += rest;
+        int64_t written = 0;
+        do {
+          store(eight_slots + written, EightInts{} + slot);
+          written += 8;
+        } while (__builtin_expect(written < whole, 0));
+        eights += 8 * whole;
+        eight_slots += whole;
+        most = std::max(most, p.entries[t * p.positions + n] = static_cast<int32_t>(8 * whole + 4 * rest));
       }
-      // whole eights, and one four where no more than four are left
-      const int64_t count = next - eights;
-      store(next, EightWords{} + filling);
-      const int64_t whole = (count + 3) / 8, rest = (count + 3) / 4 - 2 * whole;
-      const auto slot = static_cast<uint32_t>((t * p.positions + n) * 128);
-      std::memcpy(fours, eights + 8 * whole, 8);
-      *four_slots = slot;
-      fours += 4 * rest;
-      four_slots += rest;
-      for (int64_t i = 0; i < whole; i += 8) store(eight_slots + i, EightInts{} + slot);
-      eights += 8 * whole;
-      eight_slots += whole;
-      most = std::max(most, p.entries[t * p.positions + n] = static_cast<int32_t>(8 * whole + 4 * rest));
-      if (++x == p.columns) x = 0, ++r;
     }
-  }
   made = {p.eights, p.fours, p.eight_slots, p.four_slots, eight_slots - p.eight_slots, four_slots - p.four_slots};
   return most;
 }

@@ -109,7 +109,7 @@ struct Fire {
 };
 
 // What `Settle` takes: one charge a step, of 32 bits.
-inline bool is_usual(const Fire& p) { return p.repeats == 1 && !p.decay_input && !p.wide && p.rungs <= 16; }
+inline bool is_usual(const Fire& p) { return p.repeats == 1 && !p.wide && p.rungs <= 16; }
 
 // Sums become integers, y = (sum << shift) + bias + other, and these spikes, for all steps of a tile of positions.
 // Rows and steps count elements from one position, or step, to the next; a step of 0 stays as it is over time.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "gather.hpp"
 #include "kernels.hpp"
@@ -11,106 +12,135 @@ namespace {
 
 using namespace spikedrive::engine;
 
-// Outputs that are worked on together.
-constexpr int64_t outputs_together = 16;
-constexpr int parts = static_cast<int>(outputs_together / lanes);
-
 // A neuron's numbers, once for each lane.
 struct Charged {
-  Lanes rungs[16], back, threshold, rest;
-  int count, decay, fraction;
-  bool hard, carry;
+  Lanes rungs[16], back, threshold, rest, decay, fraction;
+  int count;
+  bool hard, carry, decay_input;
 
-  explicit Charged(const Fire& p) : count(static_cast<int>(p.rungs)), decay(p.decay), fraction(p.fraction), hard(p.hard), carry(p.carry) {
+  explicit Charged(const Fire& p) : count(static_cast<int>(p.rungs)), hard(p.hard), carry(p.carry), decay_input(p.decay_input) {
     for (int k = 0; k < count; ++k) rungs[k] = Lanes{} + static_cast<int32_t>(p.ladder[k]);
     threshold = Lanes{} + static_cast<int32_t>(p.threshold);
     rest = Lanes{} + static_cast<int32_t>(p.rest);
-    back = rest - (rest >> decay);
+    decay = Lanes{} + p.decay;
+    fraction = Lanes{} + p.fraction;
+    back = rest - (rest >> p.decay);
   }
 };
 
-// `many`: a neuron of several rungs, whose spikes are counts.
+// Vectors of numbers from memory and to it, or the first `count` numbers of them.
+template <int vectors, bool whole>
+inline __attribute__((always_inline)) void take(const int32_t* from, int64_t count, Lanes* x) {
+  if (whole) {
+    for (int q = 0; q < vectors; ++q) x[q] = load<Lanes>(from + q * lanes);
+    return;
+  }
+  alignas(64) int32_t held[vectors * lanes] = {};
+  std::memcpy(held, from, static_cast<size_t>(count) * 4);
+  for (int q = 0; q < vectors; ++q) x[q] = load<Lanes>(held + q * lanes);
+}
+
+template <int vectors, bool whole>
+inline __attribute__((always_inline)) void give(int32_t* to, int64_t count, const Lanes* x) {
+  if (whole) {
+    for (int q = 0; q < vectors; ++q) store(to + q * lanes, x[q]);
+    return;
+  }
+  alignas(64) int32_t held[vectors * lanes];
+  for (int q = 0; q < vectors; ++q) store(held + q * lanes, x[q]);
+  std::memcpy(to, held, static_cast<size_t>(count) * 4);
+}
+
+// The outputs [k, k + count) of position n, which are whole vectors or fewer than 16. `many`: a neuron of several rungs, whose spikes are counts.
+template <int parts, bool gathered, bool many, bool whole>
+inline __attribute__((always_inline)) void settle_some(const Settle& p, const Charged& neuron, int64_t n, int64_t k, int64_t some) {
+  const int64_t count = whole ? parts * lanes : some;
+  const int64_t width = p.wide ? 256 : 128;
+  Lanes v[parts], shift[parts] = {}, bias[parts] = {}, sums[parts] = {};
+  for (int q = 0; q < parts; ++q) v[q] = neuron.rest;
+  if (p.state) take<parts, whole>(p.state + n * p.state_row + k, count, v);
+  if (p.shift) {
+    take<parts, whole>(p.shift + k, count, shift);
+    take<parts, whole>(p.bias + n * p.bias_row + k, count, bias);
+  }
+  for (int64_t t = 0; t < p.steps; ++t) {
+    if (t < p.sum_steps) {
+      if (gathered) {
+        const int64_t slot = t * p.positions + n;
+        const auto excess = static_cast<uint16_t>(p.entries[slot] * p.excess);
+        // a whole vector's sums lie side by side, so that where each lane stands is known here
+        const int64_t first = parts * lanes == vector_bytes ? k : 0;
+        for (int q = 0; q < parts; ++q)
+          sums[q] = gathered_lanes(p.gathered + slot * width + 2 * first, k - first + q * lanes, excess);
+      } else {
+        take<parts, whole>(p.sums + t * p.sums_step + n * p.sums_row + k, count, sums);
+      }
+      if (p.shift)
+        for (int q = 0; q < parts; ++q) sums[q] = (sums[q] << shift[q]) + bias[q];
+    }
+    Lanes y[parts];
+    for (int q = 0; q < parts; ++q) y[q] = sums[q];
+    if (p.other) {
+      Lanes other[parts];
+      take<parts, whole>(p.other + t * p.other_step + n * p.other_row + k, count, other);
+      for (int q = 0; q < parts; ++q) y[q] += other[q];
+    }
+    if (p.result && (t == 0 || p.result_step)) give<parts, whole>(p.result + t * p.result_step + n * p.result_row + k, count, y);
+    if (!p.fire) continue;
+    uint64_t bits = 0;
+    for (int q = 0; q < parts; ++q) {
+      if (!neuron.carry) v[q] = neuron.rest;
+      Lanes charge = y[q] << neuron.fraction;
+      if (neuron.decay_input) charge -= charge >> neuron.decay;
+      const Lanes h = (v[q] >> neuron.decay) + neuron.back + charge;
+      // all ones, which is -1, where it fired
+      Lanes fired = h >= neuron.rungs[0];
+      if (many) {
+        for (int r = 1; r < neuron.count; ++r) fired += h >= neuron.rungs[r];
+        y[q] = -fired;
+        v[q] = neuron.hard ? (fired != 0 ? neuron.rest : h) : h + neuron.threshold * fired;
+      } else {
+        bits |= static_cast<uint64_t>(lane_bits(fired)) << (q * lanes);
+        v[q] = fired ? (neuron.hard ? neuron.rest : h - neuron.threshold) : h;
+      }
+    }
+    uint8_t* spikes = p.spikes + t * p.spikes_step + n * p.spikes_row + (p.bits ? k / 8 : k);
+    if (many) {
+      alignas(64) int32_t held[parts * lanes];
+      give<parts, true>(held, count, y);
+      for (int64_t i = 0; i < count; ++i) spikes[i] = static_cast<uint8_t>(held[i]);
+      continue;
+    }
+    if (!whole) bits &= (uint64_t{1} << count) - 1;
+    if (p.bits) std::memcpy(spikes, &bits, static_cast<size_t>((count + 15) / 16 * 2));
+    else
+      for (int64_t i = 0; i < count; i += 16)
+        expand(std::min<int64_t>(16, count - i), static_cast<uint32_t>(bits >> i), spikes + i);
+  }
+  if (p.state) give<parts, whole>(p.state + n * p.state_row + k, count, v);
+}
+
 template <bool gathered, bool many>
 void settle_as(const Settle& p) {
   static const Fire none{};
   const Charged neuron(p.fire ? *p.fire : none);
-  const int64_t width = p.wide ? 256 : 128;
-  for (int64_t n = 0; n < p.positions; ++n)
-    for (int64_t k = 0; k < p.outputs; k += outputs_together) {
-      const int64_t count = std::min(outputs_together, p.outputs - k);
-      const bool whole = count == outputs_together;
-      // what reads and writes the last outputs, fewer than a vector
-      alignas(64) int32_t held[outputs_together] = {};
-      const auto given = [&](const int32_t* from, int part) {
-        if (whole) return load<Lanes>(from + part * lanes);
-        std::memcpy(held, from, static_cast<size_t>(count) * 4);
-        return load<Lanes>(held + part * lanes);
-      };
-      Lanes v[parts], shift[parts] = {}, bias[parts] = {}, sums[parts] = {};
-      for (int q = 0; q < parts; ++q) {
-        v[q] = p.state ? given(p.state + n * p.state_row + k, q) : neuron.rest;
-        if (!p.shift) continue;
-        shift[q] = given(p.shift + k, q);
-        bias[q] = given(p.bias + n * p.bias_row + k, q);
-      }
-      for (int64_t t = 0; t < p.steps; ++t) {
-        if (t < p.sum_steps)
-          for (int q = 0; q < parts; ++q) {
-            if (gathered) {
-              const int64_t slot = t * p.positions + n;
-              sums[q] = gathered_lanes(p.gathered + slot * width, k + q * lanes, static_cast<uint16_t>(p.entries[slot] * p.excess));
-            } else {
-              sums[q] = given(p.sums + t * p.sums_step + n * p.sums_row + k, q);
-            }
-            sums[q] = (sums[q] << shift[q]) + bias[q];
-          }
-        Lanes y[parts];
-        for (int q = 0; q < parts; ++q) {
-          y[q] = sums[q];
-          if (p.other) y[q] += given(p.other + t * p.other_step + n * p.other_row + k, q);
-        }
-        if (p.result && (t == 0 || p.result_step)) {
-          int32_t* to = p.result + t * p.result_step + n * p.result_row + k;
-          int32_t* into = whole ? to : held;
-          for (int q = 0; q < parts; ++q) store(into + q * lanes, y[q]);
-          if (!whole) std::memcpy(to, held, static_cast<size_t>(count) * 4);
-        }
-        if (!p.fire) continue;
-        uint32_t bits = 0;
-        for (int q = 0; q < parts; ++q) {
-          if (!neuron.carry) v[q] = neuron.rest;
-          const Lanes h = (v[q] >> neuron.decay) + neuron.back + (y[q] << neuron.fraction);
-          // all ones, which is -1, where it fired
-          Lanes fired = h >= neuron.rungs[0];
-          if (many) {
-            for (int r = 1; r < neuron.count; ++r) fired += h >= neuron.rungs[r];
-            y[q] = -fired;
-            v[q] = neuron.hard ? (fired != 0 ? neuron.rest : h) : h + neuron.threshold * fired;
-          } else {
-            bits |= lane_bits(fired) << (q * lanes);
-            v[q] = neuron.hard ? (fired ? neuron.rest : h) : (fired ? h - neuron.threshold : h);
-          }
-        }
-        if (many) {
-          uint8_t* to = p.spikes + t * p.spikes_step + n * p.spikes_row + k;
-          for (int q = 0; q < parts; ++q) store(held + q * lanes, y[q]);
-          for (int64_t i = 0; i < count; ++i) to[i] = static_cast<uint8_t>(held[i]);
-          continue;
-        }
-        if (!whole) bits &= (1u << count) - 1;
-        if (p.bits) {
-          const auto sixteen = static_cast<uint16_t>(bits);
-          std::memcpy(p.spikes + t * p.spikes_step + n * p.spikes_row + k / 8, &sixteen, 2);
-        } else {
-          expand(count, bits, p.spikes + t * p.spikes_step + n * p.spikes_row + k);
-        }
-      }
-      if (!p.state) continue;
-      int32_t* to = p.state + n * p.state_row + k;
-      int32_t* into = whole ? to : held;
-      for (int q = 0; q < parts; ++q) store(into + q * lanes, v[q]);
-      if (!whole) std::memcpy(to, held, static_cast<size_t>(count) * 4);
+  constexpr int sixteen = static_cast<int>(16 / lanes), most = static_cast<int>(vector_bytes / lanes);
+  for (int64_t n = 0; n < p.positions; ++n) {
+    int64_t k = 0;
+    const auto whole = [&](auto vectors) {
+      constexpr int count = decltype(vectors)::value;
+      if (count > most || k + count * lanes > p.outputs) return false;
+      settle_some<std::min(count, most), gathered, many, true>(p, neuron, n, k, 0);
+      k += count * lanes;
+      return true;
+    };
+    while (whole(std::integral_constant<int, most>{})) {
     }
+    // what is left of a vector's sums: 48, 32 or 16 outputs, and fewer
+    whole(std::integral_constant<int, 3 * sixteen>{}) || whole(std::integral_constant<int, 2 * sixteen>{}) ||
+        whole(std::integral_constant<int, sixteen>{});
+    if (k < p.outputs) settle_some<sixteen, gathered, many, false>(p, neuron, n, k, p.outputs - k);
+  }
 }
 
 void settle(const Settle& p) {

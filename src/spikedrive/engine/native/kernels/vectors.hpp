@@ -99,13 +99,21 @@ inline __attribute__((always_inline)) void expand(int64_t count, uint32_t bits, 
 #endif
 }
 
-// sum + w where x is not zero; x is 0 or 1.
-inline __attribute__((always_inline)) SignedWords selected(SignedWords sum, HalfBytes x, SignedWords w) {
+// Which words a vector of bytes 0 and 1 selects.
 #if SPIKEDRIVE_RUN_LEVEL >= 2
-  const __mmask32 fired = _mm256_test_epi8_mask((__m256i)x, (__m256i)x);
-  return (SignedWords)_mm512_mask_add_epi16((__m512i)sum, fired, (__m512i)sum, (__m512i)w);
+using Selection = __mmask32;
+inline __attribute__((always_inline)) Selection selection(HalfBytes x) { return _mm256_test_epi8_mask((__m256i)x, (__m256i)x); }
 #else
-  return sum + (-widened(x) & w);
+using Selection = SignedWords;
+inline __attribute__((always_inline)) Selection selection(HalfBytes x) { return -widened(x); }
+#endif
+
+// sum + w where selected.
+inline __attribute__((always_inline)) SignedWords selected(SignedWords sum, Selection x, SignedWords w) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  return (SignedWords)_mm512_mask_add_epi16((__m512i)sum, x, (__m512i)sum, (__m512i)w);
+#else
+  return sum + (x & w);
 #endif
 }
 
