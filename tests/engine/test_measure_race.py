@@ -63,8 +63,16 @@ def test_what_is_quick_is_repeated_within_a_turn(monkeypatch: pytest.MonkeyPatch
     assert 0.001 <= second < 0.02
 
 
-def test_the_fastest_is_found() -> None:
-    assert fastest({"slow": lambda: time.sleep(0.01), "quick": lambda: None}) == "quick"
+def test_the_fastest_is_found_and_what_is_far_behind_is_tried_once() -> None:
+    calls: list[str] = []
+
+    def work(name: str, seconds: float) -> None:
+        calls.append(name)
+        time.sleep(seconds)
+
+    found = fastest({"slow": lambda: work("slow", 0.05), "quick": lambda: work("quick", 0.001)}, trials=4)
+    assert found == "quick"
+    assert (calls.count("slow"), calls.count("quick")) == (2, 5)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system pins no threads")
