@@ -14,7 +14,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,11 @@ from torch.utils._sympy.functions import FloorDiv, Mod
 
 import spikedrive
 from spikedrive.auditing.refusals import (
+    check_eager,
     examples_of,
     keeps,
     numbers_of,
+    own_copy,
     silent,
     why_not_exported,
     why_not_running,
@@ -165,29 +167,51 @@ def trace(
     batch_axis: int | None = None,
     dynamic: bool = True,
     decompose: Callable[[str], bool] | None = None,
+    compared: bool = False,
 ) -> Graph:
     """The graph of `model` in eval mode on inputs like `example`; the model itself is not changed.
 
     The batch may have any size where the model allows it, unless `dynamic` is False. `batch_axis` is 0 for
     static inputs (B, ...) and 1 for sequences (T, B, ...); a model's card says which, so it is needed for
     models without a card only. An operation for which `decompose` says so is written in simpler ones: a
-    neuron as its equation, another where PyTorch knows how.
+    neuron as its equation, another where PyTorch knows how. With `compared` the model is called too, and must
+    answer as the graph does; attributes that it only records are then no state.
 
     Raises: AuditError naming the line that cannot be exported, or the layer that does not take the example;
     ShapeError for an example without a batch; DtypeError for one that is no tensor.
     """
     axis = _batch_axis(model) if batch_axis is None else batch_axis
     examples = examples_of(model, example, axis)
-    asked = dynamic
-    with torch.no_grad():
-        program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=asked), decompose)
-    dynamic = asked and _takes_any_batch(program, axis)
-    if asked and not dynamic:
-        # a second sample may have been ours; a model of one fixed batch size gets the size that it was given
-        with torch.no_grad():
-            program = _functional(_export(_quiet_copy(model), examples, axis, dynamic=False), decompose)
-    batch = 1 if dynamic else examples[0].shape[axis]
-    return folded(_convert(program, batch, dynamic, axis))
+    graph = None
+    if dynamic:
+        # what fails on any batch may be fit for one of fixed size, and is told apart best on it
+        with suppress(AuditError):
+            graph = _graph(model, examples, axis, decompose, dynamic=True, compared=compared)
+    return graph or _graph(model, examples, axis, decompose, dynamic=False, compared=compared)
+
+
+@torch.no_grad()
+def _graph(
+    model: nn.Module,
+    examples: tuple[Tensor, ...],
+    axis: int,
+    decompose: Callable[[str], bool] | None,
+    *,
+    dynamic: bool,
+    compared: bool,
+) -> Graph:
+    exported, kept = _export(_quiet_copy(model), examples, axis, dynamic=dynamic)
+    _check_state(exported.graph_signature)
+    if kept and not compared:
+        raise keeps(model, kept)
+    program = _functional(exported, decompose)
+    _check_state(program.graph_signature)
+    if dynamic and not _takes_any_batch(program, axis):
+        # a second sample may have been ours
+        return _graph(model, examples, axis, decompose, dynamic=False, compared=compared)
+    if compared:
+        check_eager(model, exported, examples, kept)
+    return folded(_convert(program, 1 if dynamic else examples[0].shape[axis], dynamic, axis))
 
 
 def evaluate(node: Node, values: dict[str, Any], batch: int = 1) -> Any:
@@ -221,7 +245,8 @@ def _quiet_copy(model: nn.Module) -> nn.Module:
 
 def _export(
     model: nn.Module, examples: tuple[Tensor, ...], axis: int, *, dynamic: bool = True
-) -> ExportedProgram:
+) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """The program, and the attributes that the forward wrote."""
     given, shapes = examples, None
     if dynamic:
         # a size of one would be taken for a constant
@@ -233,30 +258,29 @@ def _export(
     # torch.export puts back what a forward changed
     seen = model.register_forward_hook(lambda *_: after.update(numbers_of(model)))
     try:
-        with _whole_traces(), silent(), warnings.catch_warnings():
-            warnings.filterwarnings("error", message=_KEPT)
-            # torch's own recurrent layers list their weights anew
-            warnings.filterwarnings("ignore", message=_KEPT.replace(".*", _WEIGHTS))
+        with _whole_traces(), silent(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             program = torch.export.export(model, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        kept = re.match(_KEPT, str(error))
-        if kept is not None:
-            names = [name for name in kept[1].split(", ") if not re.fullmatch(_WEIGHTS, name)]
-            raise keeps(model, names) from error
-        raise why_not_running(model, given, _culprit) or why_not_exported(
+        raise why_not_running(own_copy(model), given, _culprit) or why_not_exported(
             model, _culprit(error), error
         ) from error
     finally:
         seen.remove()
-    changed = [name for name, number in after.items() if before.get(name) != number]
-    if changed:
-        raise keeps(model, changed)
-    return program
+    kept = [name for name, number in after.items() if before.get(name) != number]
+    for warning in caught:
+        written = re.match(_KEPT, str(warning.message))
+        if written is not None:
+            # torch's own recurrent layers list their weights anew
+            kept += [name for name in written[1].split(", ") if not re.fullmatch(_WEIGHTS, name)]
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return program, tuple(dict.fromkeys(kept))
 
 
 # what torch.export says of tensors that were written to attributes, and the names that are no state
 _KEPT = r"The tensor attributes? (.*) (?:was|were) assigned during export"
-_WEIGHTS = r"(?:self\.(?:\w+\.)*_flat_weights\[\d+\](?:, )?)+"
+_WEIGHTS = r"self\.(?:\w+\.)*_flat_weights\[\d+\]"
 
 
 def _takes_star(model: nn.Module) -> bool:
@@ -376,7 +400,6 @@ def _convert(program: ExportedProgram, batch: int, dynamic: bool, axis: int) -> 
     whole = {node.name for node in program.graph.nodes if node.target is _FUNCTIONAL_BN}
     for source in program.graph.nodes:
         if source.op == "output":
-            _check_state(signature)
             asked = len(source.args[0]) - len(signature.user_outputs)
             # an input that is changed in place is a result too
             results = [*source.args[0][asked:], *source.args[0][:asked]]

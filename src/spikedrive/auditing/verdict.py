@@ -61,7 +61,7 @@ def audit(
     """
     energy = table_of(table)
     model = adapted(model)
-    graph = trace(model, example, batch_axis=batch_axis, decompose=lambda op: op not in RULES)
+    graph = trace(model, example, batch_axis=batch_axis, decompose=lambda op: op not in RULES, compared=True)
     proof = propagate(graph, inputs, declared_domains(model))
     tallies = proof.ledger.tallies()
     activity: dict[int, Activity] | None = None

@@ -7,8 +7,10 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from spikedrive.errors import AuditError
 
@@ -57,6 +59,40 @@ def numbers_of(model: nn.Module) -> dict[str, str]:
         if isinstance(value, (bool, int, float))
     }
 
+
+def held_by(model: nn.Module) -> dict[str, str]:
+    """What the plain Python objects of the modules hold, by name: numbers, and which tensors.
+
+    torch.export sees what is an attribute of a module, or in its lists and dicts, and not what these hold.
+    """
+    found: dict[str, str] = {}
+    seen: set[int] = set()
+
+    def look(name: str, value: Any, *, inside: bool) -> None:
+        if isinstance(value, Tensor):
+            if inside:
+                found[name] = f"{id(value)} {value._version}"
+        elif value is None or isinstance(value, (bool, int, float)):
+            if inside:
+                found[name] = repr(value)
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                look(f"{name}[{key!r}]", item, inside=inside)
+        elif hasattr(value, "__dict__") and not isinstance(value, _CODE) and id(value) not in seen:
+            seen.add(id(value))
+            for key, item in vars(value).items():
+                look(f"{name}.{key}", item, inside=True)
+
+    for path, module in model.named_modules():
+        for key, value in vars(module).items():
+            if not key.startswith(("_parameters", "_buffers", "_modules")) and "_hooks" not in key:
+                look(".".join(filter(None, ("self", path, key))), value, inside=False)
+    return found
+
+
+_CODE = (nn.Module, type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 
 _LOUD = ("torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
 
