@@ -99,7 +99,7 @@ def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
         given = Binary() if given is None and node.dtype is torch.bool else given
         if given is not None:
             return of_integers(node.shape, given, "fired", levels=given.levels)
-        return unbounded(node.shape, base="image")
+        return unbounded(node.shape, base="image" if node.name == _analog_input(proof.graph) else "real")
     if node.op == "constant":
         return of_constant(proof.graph.constants[node.name])
     if node.op == "getitem":
@@ -115,6 +115,15 @@ def _value_of(proof: Proof, node: Node, given: Domain | None) -> Any:
     if isinstance(value, Value):
         value = _within_type(node, value)
     return _stepped(proof, node, value)
+
+
+def _analog_input(graph: Graph) -> str:
+    """The input that the analog first layer may read: the first of real numbers, else the first of any.
+
+    Which others are states that the last call returned, the graph cannot tell, so they are real values like any.
+    """
+    floating = [name for name in graph.inputs if graph[name].dtype.is_floating_point]
+    return (floating or list(graph.inputs))[0]
 
 
 def _within_type(node: Node, value: Value) -> Value:

@@ -35,7 +35,7 @@ from spikedrive.ops.domain import Domain
 from spikedrive.ops.domains import NEURON_OPS
 from spikedrive.state import plain_path
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Grows with every change of a rule that can change a verdict or a count."""
 
 
@@ -52,8 +52,9 @@ def audit(
 
     `example` is one input as the model takes it. Counts are measured on `data` (inputs like the example, in
     one pass), or stand for the worst case without it. `inputs` declares the domain of inputs that are spikes
-    or integers already; others are real, and the first layer that meets them is the analog one. `table` prices the
-    rows: a registered name, a TOML file, or an `EnergyTable`; the totals stand by every registered table too.
+    or integers already; others are real, and layers that meet the first of the model's inputs are the analog ones.
+    `table` prices the rows: a registered name, a TOML file, or an `EnergyTable`; the totals stand by every registered
+    table too.
 
     Raises: AuditError for a model that cannot be exported, an operation without a rule, or a neuron whose
     declared domain does not hold its output; UnknownNameError for an unknown energy table; ConfigError for an unfit
