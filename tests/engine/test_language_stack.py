@@ -15,6 +15,7 @@ import spikedrive as sd
 from spikedrive.engine.arithmetic import Embedding
 from spikedrive.engine.runtime import Program
 from spikedrive.engine.twin import Twin
+from spikedrive.engine.verify import verify
 
 SIZES = {"vocabulary": 300, "width": 32, "hidden": 64, "layers": 1}
 IDS = torch.randint(0, 300, (24, 3), generator=torch.Generator().manual_seed(5))
@@ -59,6 +60,7 @@ def test_the_stream_of_the_program_is_that_of_the_network(program):
     model, integers = program
     assert sd.audit(model, IDS[:1, :1]).verdict == "additive"
     assert integers.steps == 1 and integers.takes_tokens
+    assert verify(integers, model, IDS.flatten()).equal
     twin, stream, state = Twin(integers, model).model, integers.stream(), None
     for ids in IDS:
         wanted, state = sd.run(twin, ids[None], state)

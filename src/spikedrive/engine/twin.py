@@ -60,6 +60,7 @@ class Twin:
         if pixels.dtype != torch.uint8 and not self.program.takes_tokens:
             raise DtypeError(f"The twin got {pixels.dtype} images; it takes the raw uint8 ones that the program takes. "
                              "Pass them as they were read.")  # fmt: skip
+        pixels = with_steps(self.program, self.model, pixels)
         seen: dict[str, Tensor] = {}
         hooks = []
         for path, domain in self._domains.items() if neurons else ():
@@ -75,7 +76,8 @@ class Twin:
         finally:
             for hook in hooks:
                 hook.remove()
-        return TwinResult(logits / self.program.output.scale, seen)
+        # a model of sequences may keep its one step
+        return TwinResult(logits.flatten(0, -2) / self.program.output.scale, seen)
 
     def _replace_table(self, op: Embedding) -> None:
         table = self._layer(op)
@@ -135,6 +137,12 @@ class Twin:
         except AttributeError as error:
             raise LoweringError(f"The program has a module {path!r} that {type(self.model).__name__} lacks; both come "
                                 "from one compile. Compile this model again.") from error  # fmt: skip
+
+
+def with_steps(program: Program, model: nn.Module, x: Tensor) -> Tensor:
+    """What a program takes as its model takes it: a model of sequences has a time axis for one step, too."""
+    lacks_time = program.input.steps == 1 and x.dim() == 1 + len(program.input.shape)
+    return x[None] if lacks_time and getattr(model, "input", None) == "frames" else x
 
 
 class _WithBias(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from spikedrive.data.transforms import normalise
 from spikedrive.engine.runtime import Program
-from spikedrive.engine.twin import Twin
+from spikedrive.engine.twin import Twin, with_steps
 from spikedrive.errors import ShapeError
 from spikedrive.files import atomic_write
 
@@ -154,6 +154,7 @@ def _same(integers: np.ndarray, twin: np.ndarray) -> bool:
 
 @torch.no_grad()
 def _answers(model: nn.Module, images: Tensor, program: Program) -> np.ndarray:
+    images = with_steps(program, model, images)
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     x = (
         images.long()
@@ -161,7 +162,7 @@ def _answers(model: nn.Module, images: Tensor, program: Program) -> np.ndarray:
         else normalise(images, program.meta.mean, program.meta.std).to(dtype)
     )
     logits = model(x)
-    return logits.argmax(1).numpy()
+    return logits.flatten(0, -2).argmax(1).numpy()
 
 
 def _layer(program: Program, op: Any) -> Layer:
