@@ -19,6 +19,7 @@ from engine.programs import pixels, small_program
 from engine.seeds import attention, language
 from spikedrive import native
 from spikedrive.engine import pack
+from spikedrive.engine.arithmetic import Embedding
 from spikedrive.engine.runtime import Program
 
 
@@ -29,7 +30,7 @@ def library(require: Callable[[bool, str], None]) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     for name in ("load", "read"):
         getattr(library, f"spikedrive_{name}").restype = ctypes.c_void_p
-    for name in ("steps", "axes", "size", "sample_bytes", "largest_byte", "outputs"):
+    for name in ("steps", "axes", "size", "largest", "sample_bytes", "outputs"):
         getattr(library, f"spikedrive_{name}").restype = ctypes.c_int64
     for name in ("version", "class_name", "instruction_set"):
         getattr(library, f"spikedrive_{name}").restype = ctypes.c_char_p
@@ -86,7 +87,13 @@ def test_it_says_what_a_program_takes_and_gives(library: ctypes.CDLL) -> None:
     program = small_program()
     loaded = Loaded(library, pack.dump({"class_names": ["a", "ç"]}, program.ops))
     assert loaded.message.value == b""
-    assert [loaded.ask(name) for name in ("steps", "axes", "sample_bytes", "outputs")] == [1, 3, 60, 3]
+    assert [loaded.ask(name) for name in ("steps", "axes", "largest", "sample_bytes", "outputs")] == [
+        1,
+        3,
+        255,
+        60,
+        3,
+    ]
     assert [loaded.ask("size", axis) for axis in (-1, 0, 1, 2, 3)] == [0, 2, 6, 5, 0]
     assert loaded.ask("scale") == program.output.scale
     names = [loaded.ask("class_name", k) for k in (-1, 0, 1, 2)]
@@ -112,25 +119,22 @@ def test_batches_and_sequences_give_the_integers_of_python(library: ctypes.CDLL)
         loaded.close()
 
 
-def test_tokens_of_a_byte_are_held_to_their_table(library: ctypes.CDLL) -> None:
-    ops = language()
-    wide = Loaded(library, pack.dump({}, ops))
-    assert wide.handle.value is None
-    assert wide.message.value == (
-        b"The .sdx program takes token ids up to 299; the library for C runs programs of bytes 0..255. "
-        b"Run it with Program.run in Python."
-    )
-    program = Program([replace(ops[0], high=9), replace(ops[1], weight=ops[1].weight[:10]), *ops[2:]])
-    loaded = Loaded(library, pack.dump({}, program.ops))
-    assert loaded.ask("largest_byte") == 9
-    ids = np.random.default_rng(0).integers(0, 10, (2, 4, 2), np.uint8)
+@pytest.mark.parametrize(("rows", "kind"), [(10, np.uint8), (300, np.int32)])
+def test_tokens_are_held_to_their_table(library: ctypes.CDLL, rows: int, kind: type) -> None:
+    first, table, *rest = language()
+    assert isinstance(table, Embedding)
+    ops = [replace(first, high=rows - 1), replace(table, weight=table.weight[:rows]), *rest]
+    program = Program(ops)
+    loaded = Loaded(library, pack.dump({}, ops))
+    ids = np.random.default_rng(0).integers(0, rows, (2, 4, 2)).astype(kind)
+    assert (loaded.ask("largest"), loaded.ask("sample_bytes")) == (rows - 1, ids.nbytes // 4)
     assert np.array_equal(loaded.run(ids, 4)[0], program.run(ids, runtime="numpy").logits_int)
-    ids[1, 3, 1] = 10
-    assert loaded.call(ids, 4, 1, np.zeros((4, 3), np.int64)) == (
-        "spikedrive_run got the byte 10; it takes 0 to 9, the rows of the program's table. Use the tokeniser that the "
-        "model was trained with."
-    )
-    assert Loaded(library, pack.dump({}, small_program().ops)).ask("largest_byte") == 255
+    for wrong in (rows, -1) if kind == np.int32 else (rows,):
+        ids[1, 3, 1] = wrong
+        assert loaded.call(ids, 4, 1, np.zeros((4, 3), np.int64)) == (
+            f"spikedrive_run got the integer {wrong}; it takes 0 to {rows - 1}, the rows of the program's table. "
+            "Use the tokeniser that the model was trained with."
+        )
 
 
 def test_threads_of_the_caller_share_a_program(library: ctypes.CDLL) -> None:
@@ -164,7 +168,7 @@ def test_what_cannot_be_run_is_refused(library: ctypes.CDLL, monkeypatch: pytest
     )
     for program, images in ((nothing, one), (loaded, None)):
         assert program.call(images, 1, 1, logits) == (
-            "spikedrive_run got NULL; it takes a program, images and room for logits. Give all three."
+            "spikedrive_run got NULL; it takes a program, an input and room for logits. Give all three."
         )
     loaded.close()
     monkeypatch.setenv("SPIKEDRIVE_ISA", "abacus")

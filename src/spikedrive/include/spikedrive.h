@@ -36,15 +36,16 @@ SPIKEDRIVE_API spikedrive_program* spikedrive_read(const void* bytes, size_t siz
 /* Nobody may be running it; NULL is nothing to free. */
 SPIKEDRIVE_API void spikedrive_free(spikedrive_program* program);
 
-/* A sample is `steps` images (1, but for sequences) of `axes` sizes each: channels, rows, columns. */
+/* A sample is `steps` inputs (1, but for sequences) of `axes` sizes each: of images channels, rows, columns. */
 SPIKEDRIVE_API int64_t spikedrive_steps(const spikedrive_program* program);
 SPIKEDRIVE_API int64_t spikedrive_axes(const spikedrive_program* program);
 /* The size of an axis from 0 on; 0 of one that there is not. */
 SPIKEDRIVE_API int64_t spikedrive_size(const spikedrive_program* program, int64_t axis);
-/* The bytes of a sample: all steps and sizes multiplied. */
+/* The largest integer that it takes: 255 of pixels, the last id of tokens. Where that is more than 255 the input is
+ * int32_t, else uint8_t. */
+SPIKEDRIVE_API int64_t spikedrive_largest(const spikedrive_program* program);
+/* The bytes of a sample: all steps, sizes and the bytes of an integer multiplied. */
 SPIKEDRIVE_API int64_t spikedrive_sample_bytes(const spikedrive_program* program);
-/* The largest byte that it takes: 255 of pixels, less of tokens. */
-SPIKEDRIVE_API int64_t spikedrive_largest_byte(const spikedrive_program* program);
 
 /* How many logits there are, and the real number that one unit of them stands for. */
 SPIKEDRIVE_API int64_t spikedrive_outputs(const spikedrive_program* program);
@@ -55,10 +56,10 @@ SPIKEDRIVE_API const char* spikedrive_class_name(const spikedrive_program* progr
 /* The instruction set that it runs on. */
 SPIKEDRIVE_API const char* spikedrive_instruction_set(const spikedrive_program* program);
 
-/* Runs `batch` samples of raw bytes, (steps, batch, sizes...) row by row, on `threads` threads (0: OMP_NUM_THREADS
- * or every core). `logits` gets (batch, outputs) and `predictions`, unless it is NULL, the place of the largest logit of
+/* Runs `batch` samples, integers (steps, batch, sizes...) row by row, on `threads` threads (0: OMP_NUM_THREADS or every
+ * core). `logits` gets (batch, outputs) and `predictions`, unless it is NULL, the place of the largest logit of
  * each sample, the first of equal ones. The integers do not depend on threads, batch or machine. 0, or -1 and a message. */
-SPIKEDRIVE_API int spikedrive_run(const spikedrive_program* program, const uint8_t* images, int64_t batch, int threads,
+SPIKEDRIVE_API int spikedrive_run(const spikedrive_program* program, const void* input, int64_t batch, int threads,
                                   int64_t* logits, int64_t* predictions, char* message, size_t room);
 
 #ifdef __cplusplus

@@ -80,10 +80,6 @@ int only_input(const Program& program) {
   if (!answers)
     refuse("The .sdx program has " + std::to_string(count) + " inputs, or no logits at its end; it takes one input and "
            "ends with one axis of logits at one step. Compile the model again.");
-  // the engine takes bytes
-  if (program.ops[found].high > 255)
-    refuse("The .sdx program takes token ids up to " + std::to_string(program.ops[found].high) +
-           "; the library for C runs programs of bytes 0..255. Run it with Program.run in Python.");
   return found;
 }
 
@@ -130,19 +126,23 @@ void check_batch(const spikedrive_program& p, int64_t batch) {
            " samples of this program. Run fewer samples at a time.");
 }
 
-void check_bytes(const spikedrive_program& p, const uint8_t* images, int64_t count) {
-  const int64_t most = p.value(p.input).high;
-  if (most == 255 || !count) return;
-  const int64_t largest = *std::max_element(images, images + count);
-  if (largest > most)
-    refuse("spikedrive_run got the byte " + std::to_string(largest) + "; it takes 0 to " + std::to_string(most) +
-           ", the rows of the program's table. Use the tokeniser that the model was trained with.");
+// What every bound of the program rests on.
+template <class Integer>
+void check_input(const Integer* input, int64_t count, int64_t most) {
+  for (int64_t i = 0; i < count; ++i)
+    if (input[i] < 0 || input[i] > most)
+      refuse("spikedrive_run got the integer " + std::to_string(input[i]) + "; it takes 0 to " + std::to_string(most) +
+             ", the rows of the program's table. Use the tokeniser that the model was trained with.");
 }
 
-void run(const spikedrive_program& p, const uint8_t* images, int64_t batch, int threads, int64_t* logits, int64_t* predictions) {
+void run(const spikedrive_program& p, const void* input, int64_t batch, int threads, int64_t* logits, int64_t* predictions) {
   check_batch(p, batch);
-  check_bytes(p, images, batch * p.value(p.input).steps * p.value(p.input).size());
-  const Tensor answer = in_rows(p.engine.run(images, batch, {p.answer}, threads_of(threads)).front(), Type::i64);
+  const Value& value = p.value(p.input);
+  const int64_t count = batch * value.steps * value.size();
+  if (value.high > 255) check_input(static_cast<const int32_t*>(input), count, value.high);
+  else if (value.high < 255) check_input(static_cast<const uint8_t*>(input), count, value.high);
+  const auto* bytes = static_cast<const uint8_t*>(input);
+  const Tensor answer = in_rows(p.engine.run(bytes, batch, {p.answer}, threads_of(threads)).front(), Type::i64);
   const int64_t outputs = p.value(p.answer).shape[0];
   for (int64_t b = 0; b < batch; ++b) {
     const auto* row = answer.at<int64_t>(0, b);
@@ -183,11 +183,12 @@ int64_t spikedrive_size(const spikedrive_program* p, int64_t axis) {
   return axis >= 0 && axis < spikedrive_axes(p) ? p->value(p->input).shape[static_cast<size_t>(axis)] : 0;
 }
 
-int64_t spikedrive_sample_bytes(const spikedrive_program* p) {
-  return p->value(p->input).steps * p->value(p->input).size();
-}
+int64_t spikedrive_largest(const spikedrive_program* p) { return p->value(p->input).high; }
 
-int64_t spikedrive_largest_byte(const spikedrive_program* p) { return p->value(p->input).high; }
+int64_t spikedrive_sample_bytes(const spikedrive_program* p) {
+  const Value& value = p->value(p->input);
+  return value.steps * value.size() * width_of(type_for(value.low, value.high));
+}
 
 int64_t spikedrive_outputs(const spikedrive_program* p) { return p->value(p->answer).shape[0]; }
 
@@ -203,12 +204,12 @@ const char* spikedrive_class_name(const spikedrive_program* p, int64_t output) {
 
 const char* spikedrive_instruction_set(const spikedrive_program* p) { return p->engine.level(); }
 
-int spikedrive_run(const spikedrive_program* program, const uint8_t* images, int64_t batch, int threads, int64_t* logits,
+int spikedrive_run(const spikedrive_program* program, const void* input, int64_t batch, int threads, int64_t* logits,
                    int64_t* predictions, char* message, size_t room) {
   return guarded(message, room, -1, [&] {
-    if (!program || !((images && logits) || batch == 0))
-      refuse("spikedrive_run got NULL; it takes a program, images and room for logits. Give all three.");
-    run(*program, images, batch, threads, logits, predictions);
+    if (!program || !((input && logits) || batch == 0))
+      refuse("spikedrive_run got NULL; it takes a program, an input and room for logits. Give all three.");
+    run(*program, input, batch, threads, logits, predictions);
     return 0;
   });
 }
