@@ -67,3 +67,11 @@ def test_ids_that_no_table_holds_are_refused(high, wrong):
         engine.run(ids.view(np.uint8), 1, [0], 1)
     with pytest.raises(ValueError, match="bytes for 2 samples; it takes"):
         engine.run(ids.view(np.uint8), 2, [0], 1)
+
+
+def test_a_program_of_two_inputs_is_refused():
+    """Of which one could be read past the end of what was given."""
+    ops = [Input(name=name, inputs=(), shape=(size,)) for name, size in (("x", 9999), ("y", 2))]
+    engine = native.run.Engine(pack.dump({}, ops), "scalar")
+    with pytest.raises(ValueError, match=r"program of 2 inputs; it takes one\. Use Program"):
+        engine.run(np.zeros(2, np.uint8), 1, [0], 1)

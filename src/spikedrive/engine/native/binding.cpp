@@ -1,10 +1,12 @@
 // The Python face of the engine: the bytes of a program in, integers out.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -51,12 +53,16 @@ int64_t outside(const Images& images, int64_t most) {
 void check(const Engine& engine, const Images& images, int64_t batch, const std::vector<int>& keep) {
   const Program& program = engine.program();
   const auto count = static_cast<int>(program.ops.size());
-  int64_t wanted = 0, most = 255;
+  int64_t wanted = 0, most = 255, inputs = 0;
   for (int i = 0; i < count; ++i)
     if (program.ops[i].kind == Kind::Input) {
+      ++inputs;
       most = program.values[i].high;
       wanted = program.values[i].steps * program.values[i].size() * batch * width_of(type_for(0, most));
     }
+  if (inputs != 1)
+    throw std::invalid_argument("The engine got a program of " + std::to_string(inputs) + " inputs; it takes one. " +
+                                "Use Program, which checks that.");
   if (batch < 0 || static_cast<int64_t>(images.size()) != wanted)
     throw std::invalid_argument("The engine got " + std::to_string(images.size()) + " bytes for " + std::to_string(batch) +
                                 " samples; it takes " + std::to_string(wanted) + ". Use Program.run, which checks shapes.");
@@ -81,6 +87,51 @@ std::vector<nb::object> run(const Engine& engine, const Images& images, int64_t 
   return arrays;
 }
 
+// What a stream carries.
+struct Carried {
+  State tensors;
+  int64_t batch = 0;
+};
+
+// One step of a program of one step, which goes on from `carried`.
+std::vector<nb::object> step(const Engine& engine, const Images& images, int64_t batch, const std::vector<int>& keep, int threads,
+                             Carried& carried) {
+  check(engine, images, batch, keep);
+  if (carried.batch && carried.batch != batch)
+    throw std::invalid_argument("The engine got a step of " + std::to_string(batch) + " samples; its state holds " +
+                                std::to_string(carried.batch) + ". Use Program.stream, which checks them.");
+  carried.batch = batch;
+  std::vector<Tensor> results;
+  {
+    nb::gil_scoped_release unlocked;
+    results = engine.run(images.data(), batch, keep, threads, nullptr, &carried.tensors);
+  }
+  std::vector<nb::object> arrays;
+  for (const Tensor& result : results) arrays.push_back(as_array(result));
+  return arrays;
+}
+
+// What operation `place` goes on from, (1, batch, shape...) of 64 bits; None while it has not run.
+nb::object carried_array(const Carried& carried, size_t place) {
+  if (place >= carried.tensors.size() || !carried.tensors[place].memory) return nb::none();
+  return as_array(in_rows(carried.tensors[place], Type::i64));
+}
+
+// `array` is (batch, shape...).
+void carry_array(Carried& carried, const Engine& engine, size_t place, const nb::ndarray<const int64_t, nb::c_contig, nb::device::cpu>& array) {
+  const Program& program = engine.program();
+  carried.tensors.resize(program.ops.size());
+  const Value& value = program.values.at(place);
+  if (array.ndim() == 0 || static_cast<int64_t>(array.size()) != value.size() * static_cast<int64_t>(array.shape(0)))
+    throw std::invalid_argument("The engine got a state of " + std::to_string(array.size()) + " integers for operation " +
+                                std::to_string(place) + "; it takes " + std::to_string(value.size()) +
+                                " a sample. Use Program.stream, which checks shapes.");
+  carried.batch = static_cast<int64_t>(array.shape(0));
+  Tensor& made = carried.tensors[place];
+  made = empty(Type::i64, 1, carried.batch, value.shape, dense_strides(value.shape, static_cast<int64_t>(value.shape.size()) - 1));
+  std::copy(array.data(), array.data() + array.size(), made.at<int64_t>(0, 0));
+}
+
 // What each operation took, in seconds.
 std::vector<double> times(const Engine& engine, const Images& images, int64_t batch, int threads) {
   check(engine, images, batch, {});
@@ -98,9 +149,26 @@ NB_MODULE(_run, m) {
         const auto* data = static_cast<const uint8_t*>(file.data());
         new (self) Engine(parse(std::vector<uint8_t>(data, data + file.size())), level);
       })
+      // with bounds (low, high, peak) of each operation that hold beyond one step
+      .def("__init__", [](Engine* self, const nb::bytes& file, const std::string& level, const std::vector<std::array<int64_t, 3>>& bounds) {
+        const auto* data = static_cast<const uint8_t*>(file.data());
+        Program program = parse(std::vector<uint8_t>(data, data + file.size()));
+        for (size_t i = 0; i < program.values.size(); ++i) {
+          Value& value = program.values[i];
+          value.low = std::min(value.low, bounds.at(i)[0]);
+          value.high = std::max(value.high, bounds.at(i)[1]);
+          value.peak = std::max(value.peak, bounds.at(i)[2]);
+        }
+        new (self) Engine(std::move(program), level);
+      })
       .def_prop_ro("level", [](const Engine& engine) { return std::string(engine.level()); })
       .def("run", &run)
+      .def("step", &step)
       .def("times", &times);
+  nb::class_<Carried>(m, "State")
+      .def(nb::init<>())
+      .def("get", &carried_array)
+      .def("set", &carry_array);
   m.def("levels", &levels_here);
   bind_sparse(m);
 }
