@@ -132,26 +132,21 @@ class Program:
     def _evaluate(
         self, runtime: str | None, threads: int | None
     ) -> Callable[[np.ndarray, set[str]], dict[str, np.ndarray]]:
-        if runtime not in (None, *RUNTIMES):
-            raise unknown_name("runtime", runtime, RUNTIMES)
-        if runtime == "native" and native.run is None:
-            raise ConfigError(
-                f"Program.run got runtime='native'; it takes 'numpy' here, since the engine is missing: "
-                f"{native.run_missing}."
-            )
-        reference = os.environ.get("SPIKEDRIVE_IMPL") == "reference"
-        if runtime == "numpy" or (runtime is None and (native.run is None or reference)):
+        if not takes_native(runtime):
             return lambda images, keep: interpret(self.ops, self.values, images, keep)
-        return Engine.of(self, _threads(threads)).evaluate
+        return Engine.of(self, thread_count(threads)).evaluate
 
-    def stream(self) -> Stream:
+    def stream(
+        self, *, runtime: Literal["native", "numpy"] | None = None, threads: int | None = None
+    ) -> Stream:
         """A live input: call it with one step (B, ...) at a time; see `Stream`. Any number may share one program.
 
-        Raises: StateError for a program of which an operation sees several steps at once.
+        `runtime` and `threads` as in `run`. Raises: StateError for a program of which an operation sees several steps
+        at once; UnknownNameError and ConfigError as `run`.
         """
         from spikedrive.engine.stream import Stream
 
-        return Stream(self)
+        return Stream(self, runtime, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.sdx` file; the file is whole or untouched. Raises: StorageError."""
@@ -233,7 +228,21 @@ class Engine:
         }
 
 
-def _threads(wanted: int | None) -> int:
+def takes_native(runtime: str | None) -> bool:
+    """Whether the compiled engine runs where `runtime` is asked for."""
+    if runtime not in (None, *RUNTIMES):
+        raise unknown_name("runtime", runtime, RUNTIMES)
+    if runtime == "native" and native.run is None:
+        raise ConfigError(
+            f"A program got runtime='native'; it takes 'numpy' here, since the engine is missing: "
+            f"{native.run_missing}."
+        )
+    reference = os.environ.get("SPIKEDRIVE_IMPL") == "reference"
+    return runtime == "native" or (runtime is None and native.run is not None and not reference)
+
+
+def thread_count(wanted: int | None) -> int:
+    """That many, or OMP_NUM_THREADS, or every core that the process may use."""
     if wanted is None:
         named = os.environ.get("OMP_NUM_THREADS", "")
         return int(named) if named.isdecimal() and int(named) else len(os.sched_getaffinity(0))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikedrive import native
+from spikedrive.engine import pack
 from spikedrive.engine.arithmetic import Add, Conv2d, Linear, MaxPool2d, Scale, Shift, Sum, SumSteps
 from spikedrive.engine.interpreter import interpret
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check_reach
@@ -58,50 +60,56 @@ class Stream:
     `Program.run`.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, runtime: str | None = None, threads: int | None = None) -> None:
+        from spikedrive.engine.runtime import takes_native, thread_count
+
         self.program = program
         self._ops, self._averages = one_step(program.ops, program.values)
         self._values, self.most_steps = step_values(self._ops)
-        self._steps, self._arrays = 0, dict[str, np.ndarray]()
+        carried = {
+            op.name for op in self._ops if isinstance(op, SumSteps) or (isinstance(op, Neuron) and op.carry)
+        }
+        self._memory: _Interpreted | _Native = (
+            _Native(self._ops, self._values, carried, thread_count(threads))
+            if takes_native(runtime)
+            else _Interpreted(self._ops, self._values, carried)
+        )
+        self._steps = self._batch = 0
 
     def __call__(self, x: Any) -> Result:
         """The answer after one more step."""
         from spikedrive.engine.runtime import Result
 
         step = self.program.check_input(x, steps=1)
-        if any(len(array) != step.shape[1] for array in self._arrays.values()):
-            (held,) = {len(array) for array in self._arrays.values()}
+        if self._steps and self._memory.carried and self._batch != step.shape[1]:
             raise ShapeError(
-                f"The stream got a step of {step.shape[1]} samples; it holds the state of {held} and takes as many. "
-                "Call reset() before another batch, or make a stream for each."
+                f"The stream got a step of {step.shape[1]} samples; it holds the state of {self._batch} and takes as "
+                "many. Call reset() before another batch, or make a stream for each."
             )
         if self._steps == self.most_steps:
             raise StateError(
                 f"The stream got step {self._steps + 1}; it takes {self.most_steps}, beyond which its sums could leave "
                 "64 bits. Call reset() now and then."
             )
-        answer = self._ops[-1].name
-        logits = interpret(self._ops, self._values, step, {answer}, self._arrays)[answer][0]
-        self._steps += 1
-        scale = self.program.output.scale * (
-            self.program.steps / self._steps if answer in self._averages else 1
-        )
+        logits = self._memory.step(step)
+        self._steps, self._batch = self._steps + 1, step.shape[1]
+        averages = self._ops[-1].name in self._averages
+        scale = self.program.output.scale * (self.program.steps / self._steps if averages else 1)
         return Result(logits.astype(np.int64), scale)
 
     def reset(self) -> None:
         """Forget the input so far."""
-        self._steps, self._arrays = 0, {}
+        self._steps = 0
+        self._memory.arrays = {}
 
     @property
     def state(self) -> State:
         """A copy of what is carried; assign it to go on from there, in any stream of the same program."""
-        return State(self._steps, {name: array.copy() for name, array in self._arrays.items()})
+        return State(self._steps, self._memory.arrays)
 
     @state.setter
     def state(self, state: State) -> None:
-        carried = {
-            op.name for op in self._ops if isinstance(op, SumSteps) or (isinstance(op, Neuron) and op.carry)
-        }
+        carried = self._memory.carried
         shapes = {name: array.shape[1:] for name, array in state.arrays.items()}
         batches = {len(array) for array in state.arrays.values() if array.ndim}
         wanted = {name: self._values[name].shape for name in carried} if state.steps else {}
@@ -111,8 +119,59 @@ class Stream:
                 f"The stream got a state of {len(shapes)} arrays after {state.steps} steps; it takes int64 (B, ...) "
                 f"for each of the {len(carried)} that this program carries. Take the state of a stream of this program."
             )
-        self._steps = state.steps
-        self._arrays = {name: array.copy() for name, array in state.arrays.items()}
+        self._steps, self._batch = state.steps, max(batches, default=0)
+        self._memory.arrays = state.arrays
+
+
+class _Interpreted:
+    """What goes on from step to step, in NumPy: the specification."""
+
+    def __init__(self, ops: Sequence[Op], values: dict[str, Value], carried: set[str]) -> None:
+        self._ops, self._values, self.carried = ops, values, carried
+        self._arrays = dict[str, np.ndarray]()
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """The answer (B, K) to one step (1, B, ...)."""
+        answer = self._ops[-1].name
+        return interpret(self._ops, self._values, x, {answer}, self._arrays)[answer][0]
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies, by the name of the operation; empty before the first step."""
+        return {name: array.astype(np.int64) for name, array in self._arrays.items()}
+
+    @arrays.setter
+    def arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self._arrays = {name: array.copy() for name, array in arrays.items()}
+
+
+class _Native:
+    """The same in the compiled engine, where membranes stay as its kernels read them."""
+
+    def __init__(self, ops: Sequence[Op], values: dict[str, Value], carried: set[str], threads: int) -> None:
+        bounds = [(values[op.name].low, values[op.name].high, values[op.name].peak) for op in ops]
+        self._engine = native.run.Engine(pack.dump({}, ops), native.engine_level(), bounds)
+        self._places = {op.name: place for place, op in enumerate(ops)}
+        self.carried, self._threads, self._state = carried, threads, native.run.State()
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """The answer (B, K) to one step (1, B, ...)."""
+        (found,) = self._engine.step(
+            np.ascontiguousarray(x), x.shape[1], [len(self._places) - 1], self._threads, self._state
+        )
+        return found[0]
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies, by the name of the operation; empty before the first step."""
+        found = {name: self._state.get(self._places[name]) for name in self.carried}
+        return {name: array[0].copy() for name, array in found.items() if array is not None}
+
+    @arrays.setter
+    def arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self._state = native.run.State()
+        for name, array in arrays.items():
+            self._state.set(self._engine, self._places[name], np.ascontiguousarray(array))
 
 
 def one_step(ops: Sequence[Op], values: dict[str, Value]) -> tuple[list[Op], set[str]]:

@@ -131,9 +131,10 @@ void Engine::plan() {
 }
 
 std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
-                                std::vector<double>* seconds) const {
+                                std::vector<double>* seconds, State* state) const {
   using Clock = std::chrono::steady_clock;
   if (seconds) seconds->assign(program_.ops.size(), 0);
+  if (state) state->resize(program_.ops.size());
   const auto& ops = program_.ops;
   std::vector<Tensor> live(ops.size());
   std::vector<bool> kept(ops.size(), false), done(ops.size(), false);
@@ -150,10 +151,10 @@ std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std:
                         dense_strides(value.shape, static_cast<int64_t>(value.shape.size()) - 1));
         std::copy(images, images + value.steps * batch * value.size() * width_of(type), live[i].at<uint8_t>(0, 0));
       } else if (plans_[i].fast) {
-        stage(i, live, kept, threads);
+        stage(i, live, kept, threads, state);
         for (const int place : plans_[i].chain) done[place] = true;
       } else {
-        live[i] = step(i, live);
+        live[i] = step(i, live, state);
       }
     }
     if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
@@ -165,7 +166,15 @@ std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std:
   return results;
 }
 
-Tensor Engine::step(int place, const std::vector<Tensor>& live) const {
+Tensor* Engine::carried(int place, State* state, int64_t batch, Type type, const Shape& strides) const {
+  const Op& op = program_.ops[place];
+  if (!state || !(op.kind == Kind::SumSteps || (op.kind == Kind::Neuron && op.carry))) return nullptr;
+  Tensor& found = (*state)[place];
+  found = found.memory ? arranged(found, type, strides) : at_rest(op, program_.values[place], batch, type, strides);
+  return &found;
+}
+
+Tensor Engine::step(int place, const std::vector<Tensor>& live, State* state) const {
   const Op& op = program_.ops[place];
   const Value& value = program_.values[place];
   const Tensor& x = live[op.inputs[0]];
@@ -181,10 +190,11 @@ Tensor Engine::step(int place, const std::vector<Tensor>& live) const {
   }
   std::vector<Tensor> inputs;
   for (const int input : op.inputs) inputs.push_back(live[input]);
-  return plain(op, value, inputs);
+  const auto last = static_cast<int64_t>(value.shape.size()) - 1;
+  return plain(op, value, inputs, carried(place, state, x.batch, Type::i64, dense_strides(value.shape, last)));
 }
 
-void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads) const {
+void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state) const {
   const Plan& plan = plans_[place];
   const Op& op = program_.ops[place];
   const Value& value = program_.values[place];
@@ -243,6 +253,8 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
     if (neuron) {
       made.fire = &fires_[at];
       made.result = &results[link];
+      const Tensor* membranes = carried(at, state, run.batch, fires_[at].wide ? Type::i64 : Type::i32, layout);
+      if (membranes) made.state = membranes->at<uint8_t>(0, 0);
     } else if (linked.kind == Kind::Shift) {
       made.left = static_cast<int>(linked.left);
     } else {

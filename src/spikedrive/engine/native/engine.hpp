@@ -13,6 +13,10 @@
 
 namespace spikedrive::engine {
 
+// What a stream carries from step to step, by operation: the membranes (batch, shape...) of a neuron, or the sum so far.
+// Without memory they are at rest, or zero.
+using State = std::vector<Tensor>;
+
 class Engine {
  public:
   // `level` names an instruction set, or is empty for the best of this machine.
@@ -24,8 +28,9 @@ class Engine {
   // The tensors of the operations at `keep`, for `batch` samples of bytes (steps, batch, shape...) row by row; where the
   // input may pass 255, of four bytes each. The caller has checked that they lie within what is known of the input.
   // `seconds`, where given, gets what each operation took; those that ran together stand with the first of them.
+  // `state`, where given, is read and then holds what the steps left behind.
   std::vector<Tensor> run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
-                          std::vector<double>* seconds = nullptr) const;
+                          std::vector<double>* seconds = nullptr, State* state = nullptr) const;
 
  private:
   struct Plan {
@@ -43,8 +48,10 @@ class Engine {
   // whether `op` can go on with what `last` gives, in a stage that begins at `begin`
   bool follows(const Op& op, int last, int begin) const;
   bool passes_bits(const Op& layer, int place) const;
-  Tensor step(int place, const std::vector<Tensor>& live) const;
-  void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads) const;
+  Tensor step(int place, const std::vector<Tensor>& live, State* state) const;
+  void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state) const;
+  // what the operation goes on from, in the type and layout that it is read in; null where it carries nothing
+  Tensor* carried(int place, State* state, int64_t batch, Type type, const Shape& strides) const;
   std::optional<Tensor> product(const Op& op, const Value& value, const Tensor& a, const Tensor& b) const;
 
   Program program_;

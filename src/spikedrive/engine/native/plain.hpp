@@ -73,11 +73,13 @@ inline void plain_embedding(const Op& op, const Tensor& x, const Tensor& y) {
     }
 }
 
-inline void plain_neuron(const Op& op, const Tensor& x, const Tensor& y) {
+// `carried`, where given, holds the membranes (batch, shape...) before the first step, and then those after the last.
+inline void plain_neuron(const Op& op, const Tensor& x, const Tensor& y, const Tensor* carried) {
   const int64_t size = x.size();
-  std::vector<Long> v(size);
+  std::vector<Long> own(carried ? 0 : size);
   for (int64_t b = 0; b < y.batch; ++b) {
-    std::fill(v.begin(), v.end(), op.rest);
+    Long* v = carried ? carried->at<Long>(0, b) : own.data();
+    if (!carried) std::fill(v, v + size, op.rest);
     for (int64_t t = 0; t < y.steps; ++t) {
       const Long* from = x.at<Long>(t, b);
       Long* to = y.at<Long>(t, b);
@@ -159,13 +161,17 @@ inline void plain_sum(const Op& op, const Tensor& x, const Tensor& y) {
     }
 }
 
-inline void plain_sum_steps(const Op& op, const Tensor& x, const Tensor& y) {
+// `carried`, where given, holds the sum so far.
+inline void plain_sum_steps(const Op& op, const Tensor& x, const Tensor& y, const Tensor* carried) {
   const int64_t size = y.size(), again = x.steps == 1 ? op.steps : 1;
   for (int64_t b = 0; b < y.batch; ++b) {
     Long* to = y.at<Long>(0, b);
     std::fill(to, to + size, 0);
     for (int64_t t = 0; t < x.steps; ++t)
       for (int64_t i = 0; i < size; ++i) to[i] += x.at<Long>(t, b)[i] * again;
+    if (!carried) continue;
+    Long* sum = carried->at<Long>(0, b);
+    for (int64_t i = 0; i < size; ++i) to[i] = sum[i] += to[i];
   }
 }
 
@@ -204,7 +210,17 @@ inline void plain_place(const Tensor& x, const Tensor& y, const Shape& starts) {
     }
 }
 
-inline Tensor plain(const Op& op, const Value& value, const std::vector<Tensor>& inputs) {
+// Membranes at rest, or a sum of nothing, for `carried`.
+inline Tensor at_rest(const Op& op, const Value& value, int64_t batch, Type type, const Shape& strides) {
+  Tensor made = empty(type, 1, batch, value.shape, strides);
+  const int64_t rest = op.kind == Kind::Neuron ? op.rest : 0;
+  if (type == Type::i32) std::fill_n(made.at<int32_t>(0, 0), made.batch_stride * batch, static_cast<int32_t>(rest));
+  else std::fill_n(made.at<Long>(0, 0), made.batch_stride * batch, rest);
+  return made;
+}
+
+// `carried`, of 64 bits and row by row, is what a neuron or a sum over steps goes on from, where it does.
+inline Tensor plain(const Op& op, const Value& value, const std::vector<Tensor>& inputs, const Tensor* carried = nullptr) {
   std::vector<Tensor> x;
   int64_t batch = 1;
   for (const Tensor& input : inputs) {
@@ -216,12 +232,12 @@ inline Tensor plain(const Op& op, const Value& value, const std::vector<Tensor>&
     case Kind::Conv2d: plain_conv(op, x[0], y); break;
     case Kind::Linear: plain_linear(op, x[0], y); break;
     case Kind::Embedding: plain_embedding(op, x[0], y); break;
-    case Kind::Neuron: plain_neuron(op, x[0], y); break;
+    case Kind::Neuron: plain_neuron(op, x[0], y, carried); break;
     case Kind::Add: plain_pair(x[0], x[1], y, [](Long a, Long b) { return a + b; }); break;
     case Kind::Multiply: plain_pair(x[0], x[1], y, [](Long a, Long b) { return a * b; }); break;
     case Kind::MatMul: plain_product(x[0], x[1], y); break;
     case Kind::Sum: plain_sum(op, x[0], y); break;
-    case Kind::SumSteps: plain_sum_steps(op, x[0], y); break;
+    case Kind::SumSteps: plain_sum_steps(op, x[0], y, carried); break;
     case Kind::MaxPool2d: plain_max_pool(op, x[0], y); break;
     case Kind::Shift:
       for (int64_t t = 0; t < y.steps; ++t)
