@@ -10,6 +10,7 @@
 
 #include "kernels/kernels.hpp"
 #include "program.hpp"
+#include "tensor.hpp"
 
 namespace spikedrive::engine {
 
@@ -82,8 +83,8 @@ struct Weights {
 
  private:
   mutable std::once_flag dense_made_, gathered_made_;
-  mutable std::vector<int8_t> dense_;
-  mutable std::vector<uint8_t> gathered_;
+  // rows begin where lines of the caches do
+  mutable std::unique_ptr<Buffer> dense_, gathered_;
 };
 
 namespace detail {
@@ -141,23 +142,27 @@ inline int64_t most_summed(const std::vector<std::array<int64_t, 129>>& magnitud
 
 inline const int8_t* Weights::dense() const {
   std::call_once(dense_made_, [&] {
-    dense_.assign(padded / 16 * dense_stride, 0);
+    dense_ = std::make_unique<Buffer>(padded / 16 * dense_stride);
+    auto* made = dense_->as<int8_t>();
+    std::fill_n(made, padded / 16 * dense_stride, int8_t{0});
     for (int64_t k = 0; k < outputs; ++k)
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < columns; ++j)
           for (int64_t c = 0; c < channels; ++c) {
             const int64_t along = j * channels + c;
-            dense_[k / 16 * dense_stride + (i * length + along / 4 * 4) * 16 + k % 16 * 4 + along % 4] =
+            made[k / 16 * dense_stride + (i * length + along / 4 * 4) * 16 + k % 16 * 4 + along % 4] =
                 static_cast<int8_t>(weight(k, c, i, j));
           }
   });
-  return dense_.data();
+  return dense_->as<int8_t>();
 }
 
 inline const uint8_t* Weights::gathered() const {
   std::call_once(gathered_made_, [&] {
     const int64_t parts = (summed() + 2 * group - 1) / (2 * group);
-    gathered_.assign(parts * part_rows * 2 * group, static_cast<uint8_t>(excess));
+    gathered_ = std::make_unique<Buffer>(parts * part_rows * 2 * group);
+    uint8_t* made = gathered_->data();
+    std::fill_n(made, parts * part_rows * 2 * group, static_cast<uint8_t>(excess));
     for (int64_t output = 0; output < summed(); ++output) {
       const int64_t part = output / (2 * group), width = wide(part * 2 * group) ? 2 * group : group;
       const int64_t at = output % (2 * group), lane = at % vector_bytes, half = vector_bytes / 2;
@@ -171,12 +176,12 @@ inline const uint8_t* Weights::gathered() const {
             const int64_t begin = segment.part * split, count = std::min(split, channels - begin);
             for (int64_t c = 0; c < count; ++c) {
               const int64_t row = part * part_rows * 2 * group + (block.offset + segment.first + j * count + c) * width;
-              gathered_[row + byte] = static_cast<uint8_t>(weight(k, begin + c, segment.row, tap) + excess);
+              made[row + byte] = static_cast<uint8_t>(weight(k, begin + c, segment.row, tap) + excess);
             }
           }
     }
   });
-  return gathered_.data();
+  return gathered_->data();
 }
 
 // `op` is a Conv2d of one group or of as many as channels, or a Linear, with 8-bit weights, over inputs of at most
