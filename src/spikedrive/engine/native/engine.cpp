@@ -154,7 +154,7 @@ std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std:
         stage(i, live, kept, threads, state);
         for (const int place : plans_[i].chain) done[place] = true;
       } else {
-        live[i] = step(i, live, state);
+        live[i] = step(i, live, threads, state);
       }
     }
     if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
@@ -174,7 +174,7 @@ Tensor* Engine::carried(int place, State* state, int64_t batch, Type type, const
   return &found;
 }
 
-Tensor Engine::step(int place, const std::vector<Tensor>& live, State* state) const {
+Tensor Engine::step(int place, const std::vector<Tensor>& live, int threads, State* state) const {
   const Op& op = program_.ops[place];
   const Value& value = program_.values[place];
   const Tensor& x = live[op.inputs[0]];
@@ -184,7 +184,7 @@ Tensor Engine::step(int place, const std::vector<Tensor>& live, State* state) co
     case Kind::Permute: return permuted(x, op.axes);
     case Kind::Slice: return sliced(x, op.axis, op.start, op.stop);
     case Kind::MatMul:
-      if (const auto made = product(op, value, x, live[op.inputs[1]])) return *made;
+      if (const auto made = product(op, value, x, live[op.inputs[1]], threads)) return *made;
       break;
     default: break;
   }
@@ -278,40 +278,50 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
     }
 }
 
-std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Tensor& a, const Tensor& b) const {
+std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Tensor& a, const Tensor& b, int threads) const {
   const size_t rank = value.shape.size();
   const Value &left = program_.values[op.inputs[0]], &right = program_.values[op.inputs[1]];
-  if (!fits32(value) || !fits32(left) || !fits32(right) || (a.type != Type::u8 && b.type != Type::u8)) return std::nullopt;
+  const auto words = [](const Value& x) { return x.low >= INT16_MIN && x.high <= INT16_MAX; };
+  if (!fits32(value) || (a.type != Type::u8 && b.type != Type::u8)) return std::nullopt;
   // y = a b, or its transpose b' a' where only b is bytes
   const bool turned = a.type != Type::u8;
-  const Tensor &bytes = turned ? b : a, &wide = turned ? a : b;
+  if (!words(turned ? left : right)) return std::nullopt;
+  const Tensor &bytes = turned ? b : a, &other = turned ? a : b;
   const size_t row = turned ? rank - 1 : rank - 2, inner = turned ? rank - 2 : rank - 1, column = turned ? rank - 2 : rank - 1;
-  const size_t wide_inner = turned ? rank - 1 : rank - 2;
+  const size_t other_inner = turned ? rank - 1 : rank - 2;
   const int64_t rows = value.shape[row], columns = value.shape[column], depth = bytes.shape[inner];
+  // rows of whole vectors of words
+  const int64_t padded = rounded_up(columns, 32);
   const Shape leading(value.shape.begin(), value.shape.end() - 2);
   Shape strides = dense_strides(value.shape, static_cast<int64_t>(rank) - 1);
   if (turned) strides[rank - 1] = columns, strides[rank - 2] = 1;
   Tensor y = empty(Type::i32, value.steps, a.batch, value.shape, strides);
-  const Shape bytes_at = broadcast_strides(bytes, value.shape), wide_at = broadcast_strides(wide, value.shape);
-  std::vector<int64_t> places;
-  for_each(leading, bytes_at, [&](int64_t, int64_t place) { places.push_back(place); });
-  std::vector<int32_t> dense(depth * columns);
-  const int64_t most = std::max<int64_t>(program_.values[op.inputs[turned ? 1 : 0]].high, 1);
-  std::vector<uint16_t> list(longest_list * most + 64);
-  for (int64_t t = 0; t < value.steps; ++t)
-    for (int64_t n = 0; n < a.batch; ++n)
-      for_each(leading, wide_at, [&](int64_t i, int64_t place) {
-        with_type(wide.type, [&](auto kind) {
-          const auto* from = wide.at<decltype(kind)>(t, n) + place;
-          for (int64_t k = 0; k < depth; ++k)
-            for (int64_t m = 0; m < columns; ++m)
-              dense[k * columns + m] = static_cast<int32_t>(from[k * wide.strides[wide_inner] + m * wide.strides[column]]);
-        });
-        int32_t* to = y.at<int32_t>(t, n) + i * rows * columns;
-        std::fill(to, to + rows * columns, 0);
-        kernels_.product(rows, depth, columns, bytes.at<uint8_t>(t, n) + places[i], bytes.strides[row], bytes.strides[inner],
-                         dense.data(), list.data(), to);
-      });
+  const Shape bytes_at = broadcast_strides(bytes, value.shape), other_at = broadcast_strides(other, value.shape);
+  std::vector<int64_t> bytes_places, other_places;
+  for_each(leading, bytes_at, [&](int64_t, int64_t place) { bytes_places.push_back(place); });
+  for_each(leading, other_at, [&](int64_t, int64_t place) { other_places.push_back(place); });
+  const auto each = static_cast<int64_t>(bytes_places.size());
+  const bool narrow = value.peak <= INT16_MAX, direct = padded == columns;
+  detail::in_parallel(value.steps * a.batch * each, threads, [&](int64_t k) {
+    const int64_t t = k / (a.batch * each), n = k / each % a.batch, i = k % each;
+    const Buffer dense(depth * padded * 2), sums(narrow ? rows * padded * 2 : 0), wide(direct ? 0 : rows * padded * 4);
+    auto* into = dense.as<int16_t>();
+    const int64_t along = other.strides[column], across = other.strides[other_inner];
+    with_type(other.type, [&](auto kind) {
+      const auto* from = other.at<decltype(kind)>(t, n) + other_places[i];
+      for (int64_t d = 0; d < depth; ++d, into += padded) {
+        if (std::is_same_v<decltype(kind), uint8_t> && along == 1)
+          kernels_.words_of(columns, reinterpret_cast<const uint8_t*>(from + d * across), into);
+        else
+          for (int64_t m = 0; m < columns; ++m) into[m] = static_cast<int16_t>(from[d * across + m * along]);
+        std::fill(into + columns, into + padded, int16_t{0});
+      }
+    });
+    int32_t* to = y.at<int32_t>(t, n) + i * rows * columns;
+    kernels_.product({rows, depth, bytes.at<uint8_t>(t, n) + bytes_places[i], bytes.strides[row], bytes.strides[inner],
+                      dense.as<int16_t>(), padded, narrow, sums.as<int16_t>(), direct ? to : wide.as<int32_t>(), padded});
+    for (int64_t r = 0; !direct && r < rows; ++r) std::copy_n(wide.as<int32_t>() + r * padded, columns, to + r * columns);
+  });
   return y;
 }
 

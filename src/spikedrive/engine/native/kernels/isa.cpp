@@ -3,6 +3,7 @@
 #include "dense.hpp"
 #include "depthwise.hpp"
 #include "gather.hpp"
+#include "product.hpp"
 #include "settle.hpp"
 #include "steps.hpp"
 
@@ -24,7 +25,7 @@ namespace spikedrive::engine {
 
 extern const Kernels SPIKEDRIVE_TABLE;
 const Kernels SPIKEDRIVE_TABLE = {
-    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, dense, depthwise, list, feed, gather, widen_sums, settle, fire, rest, add, shift, widen, spread, sum, product,
+    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, dense, depthwise, list, feed, gather, widen_sums, settle, fire, rest, add, shift, widen, spread, sum, product, words_of,
 };
 
 }  // namespace spikedrive::engine

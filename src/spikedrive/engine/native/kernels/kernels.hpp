@@ -10,9 +10,6 @@ namespace spikedrive::engine {
 // Dense sums work on this many outputs at a time, and sums of what fired on as many or on twice as many.
 constexpr int64_t group = 64;
 
-// Lists of bytes are made for this many at a time where there are more.
-constexpr int64_t longest_list = 4096;
-
 // A window of a map (rows, columns, channels) of bytes: `segments` runs of bytes that lie side by side, one a row of
 // the kernel, `row` bytes apart. From one output column to the next the window moves by `step` bytes.
 struct Windows {
@@ -138,6 +135,20 @@ struct Settle {
   int64_t positions, outputs, steps, sum_steps;
 };
 
+// y[n][m] = sum_k a[n][k] b[k][m] for bytes a, whose strides are free. Rows of b and y are as long as whole vectors, `b_row`
+// words and `y_row` numbers apart; `narrow`: all sums fit 16 bits, and `sums` has room for rows x b_row of them.
+struct Product {
+  int64_t rows, inner;
+  const uint8_t* a;
+  int64_t a_row, a_inner;
+  const int16_t* b;
+  int64_t b_row;
+  bool narrow;
+  int16_t* sums;
+  int32_t* y;
+  int64_t y_row;
+};
+
 struct Kernels {
   const char* name;
   // of a vector, which decides how rows of weights for `Gather` are packed
@@ -163,10 +174,9 @@ struct Kernels {
   void (*spread)(int64_t count, const uint8_t* bits, uint8_t* y);
   // the sum of `count` bytes, or of the bits in them
   int64_t (*sum)(int64_t count, const uint8_t* x, bool bits);
-  // y[n][m] += a[n][k] b[k][m] for bytes a, whose strides are free; `places` has room for `longest_list` places as often
-  // as a place may fire, and 64 more
-  void (*product)(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,
-                  const int32_t* b, uint16_t* places, int32_t* y);
+  void (*product)(const Product&);
+  // `count` words from bytes
+  void (*words_of)(int64_t count, const uint8_t* x, int16_t* y);
 };
 
 // The instruction sets that were built and that this machine has, the widest last.

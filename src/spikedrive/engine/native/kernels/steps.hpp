@@ -5,7 +5,6 @@
 #include <cstring>
 #include <type_traits>
 
-#include "gather.hpp"
 #include "kernels.hpp"
 #include "vectors.hpp"
 
@@ -103,32 +102,6 @@ int64_t sum(int64_t count, const uint8_t* x, bool bits) {
     total += sum;
   }
   return total;
-}
-
-inline void add_row(int64_t count, const int32_t* __restrict from, int32_t* __restrict to) {
-  for (int64_t m = 0; m < count; ++m) to[m] += from[m];
-}
-
-void product(int64_t rows, int64_t inner, int64_t columns, const uint8_t* a, int64_t a_row, int64_t a_inner,
-             const int32_t* b, uint16_t* places, int32_t* y) {
-  if (a_inner == 1 || a_row == 1) {
-    // along whichever axis lies side by side: which rows of b a row of y takes, or which rows of y take a row of b
-    const bool across = a_inner == 1;
-    const int64_t length = across ? inner : rows;
-    for (int64_t n = 0; n < (across ? rows : inner); ++n)
-      for (int64_t begin = 0; begin < length; begin += longest_list) {
-        const uint8_t* from = a + n * (across ? a_row : a_inner) + begin;
-        const int64_t count = list_bytes(from, std::min(longest_list, length - begin), 0, places) - places;
-        for (int64_t e = 0; e < count; ++e) {
-          const int64_t place = begin + places[e];
-          add_row(columns, b + (across ? place : n) * columns, y + (across ? n : place) * columns);
-        }
-      }
-    return;
-  }
-  for (int64_t n = 0; n < rows; ++n)
-    for (int64_t k = 0; k < inner; ++k)
-      for (uint8_t times = a[n * a_row + k * a_inner]; times; --times) add_row(columns, b + k * columns, y + n * columns);
 }
 
 }  // namespace
