@@ -156,9 +156,9 @@ class _Native:
 
     def step(self, x: np.ndarray) -> np.ndarray:
         """The answer (B, K) to one step (1, B, ...)."""
-        (found,) = self._engine.step(
-            np.ascontiguousarray(x), x.shape[1], [len(self._places) - 1], self._threads, self._state
-        )
+        # wider integers than bytes go in as the bytes of 32 bits each
+        wide = np.ascontiguousarray(x, np.uint8 if x.itemsize == 1 else np.int32).view(np.uint8)
+        (found,) = self._engine.step(wide, x.shape[1], [len(self._places) - 1], self._threads, self._state)
         return found[0]
 
     @property

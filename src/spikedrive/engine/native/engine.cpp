@@ -65,8 +65,14 @@ bool Engine::fits_neuron(const Op& op) const {
 
 bool Engine::follows(const Op& op, int last, int begin) const {
   const Value& y = program_.values[&op - program_.ops.data()];
-  // a stage gives 32 bits, so that what reads it knows
-  if (last < 0 || !fits32(y) || !fits32(program_.values[last]) || in_bytes(y)) return false;
+  if (last < 0 || !fits32(y) || !fits32(program_.values[last])) return false;
+  // a stage gives 32 bits, which products do not take for bytes
+  const auto& readers = readers_[&op - program_.ops.data()];
+  const auto takes = [&](int reader) {
+    const Kind kind = program_.ops[reader].kind;
+    return kind == Kind::Neuron || kind == Kind::Shift || kind == Kind::Add || kind == Kind::Conv2d || kind == Kind::Linear;
+  };
+  if (in_bytes(y) && !std::all_of(readers.begin(), readers.end(), takes)) return false;
   if (op.kind == Kind::Shift) return op.left < 32;
   if (op.kind != Kind::Add || op.inputs[0] == op.inputs[1]) return false;
   const int other = op.inputs[0] == last ? op.inputs[1] : op.inputs[0];
@@ -294,7 +300,15 @@ std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Te
   const int64_t padded = rounded_up(columns, 32);
   const Shape leading(value.shape.begin(), value.shape.end() - 2);
   Shape strides = dense_strides(value.shape, static_cast<int64_t>(rank) - 1);
-  if (turned) strides[rank - 1] = columns, strides[rank - 2] = 1;
+  int64_t y_row = columns, y_step = rows * columns;
+  if (turned) {
+    // the columns of all products side by side, as the channels of a map lie
+    y_step = columns;
+    y_row = value.size() / rows;
+    strides = dense_strides(leading, static_cast<int64_t>(leading.size()) - 1);
+    for (int64_t& stride : strides) stride *= columns;
+    strides.insert(strides.end(), {1, y_row});
+  }
   Tensor y = empty(Type::i32, value.steps, a.batch, value.shape, strides);
   const Shape bytes_at = broadcast_strides(bytes, value.shape), other_at = broadcast_strides(other, value.shape);
   std::vector<int64_t> bytes_places, other_places;
@@ -317,10 +331,10 @@ std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Te
         std::fill(into + columns, into + padded, int16_t{0});
       }
     });
-    int32_t* to = y.at<int32_t>(t, n) + i * rows * columns;
+    int32_t* to = y.at<int32_t>(t, n) + i * y_step;
     kernels_.product({rows, depth, bytes.at<uint8_t>(t, n) + bytes_places[i], bytes.strides[row], bytes.strides[inner],
-                      dense.as<int16_t>(), padded, narrow, sums.as<int16_t>(), direct ? to : wide.as<int32_t>(), padded});
-    for (int64_t r = 0; !direct && r < rows; ++r) std::copy_n(wide.as<int32_t>() + r * padded, columns, to + r * columns);
+                      dense.as<int16_t>(), padded, narrow, sums.as<int16_t>(), direct ? to : wide.as<int32_t>(), direct ? y_row : padded});
+    for (int64_t r = 0; !direct && r < rows; ++r) std::copy_n(wide.as<int32_t>() + r * padded, columns, to + r * y_row);
   });
   return y;
 }

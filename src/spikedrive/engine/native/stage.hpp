@@ -175,6 +175,8 @@ class Sample {
   Bordered maps_;
 
   static constexpr double feed_bytes = 2.3;
+  // so few that rows of weights are not there from the slot before
+  static constexpr int64_t few_slots = 4;
 
   // Taps of a window of the lists.
   double window() const {
@@ -312,7 +314,7 @@ class Sample {
         most += feed.most;
         each([&](int64_t part, bool wide) {
           const uint8_t* weight = w.gathered() + part * w.part_rows * 2 * group + w.blocks[i].offset * (wide ? 2 : 1) * group;
-          kernels.gather({weight, feed.feed, w.pairs, wide, part_sums(part)});
+          kernels.gather({weight, feed.feed, w.pairs, wide, slots <= few_slots, part_sums(part)});
         });
       }
       if (widened) widen();

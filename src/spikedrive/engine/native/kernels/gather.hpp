@@ -147,11 +147,16 @@ int32_t feed(const Feeding& p, Feed& made) {
 }
 
 // `count` rows for each slot; V vectors are summed together.
-template <int V, int count, bool pairs>
+template <int V, int count, bool pairs, bool cold>
 inline void gather_some(const uint8_t* weight, const uint16_t* row, const uint32_t* slot, int64_t slots, uint8_t* sums) {
   constexpr int64_t unit = V * vector_bytes / 64;
   for (int64_t n = 0; n < slots; ++n, row += count) {
     uint8_t* held = sums + slot[n] * unit;
+    // rows beyond the last are some address that nobody reads
+    if (cold)
+#pragma GCC unroll 8
+      for (int i = 0; i < count; ++i)
+        for (int64_t line = 0; line < 64 * unit; line += 64) __builtin_prefetch(weight + row[2 * count + i] * unit + line);
     Words low[V], high[V];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
@@ -177,10 +182,15 @@ inline void gather_some(const uint8_t* weight, const uint16_t* row, const uint32
   }
 }
 
+template <int V, bool pairs, bool cold>
+void gather_both(const Gather& p) {
+  gather_some<V, 8, pairs, cold>(p.weight, p.feed.eights, p.feed.eight_slots, p.feed.eight_count, p.sums);
+  gather_some<V, 4, pairs, cold>(p.weight, p.feed.fours, p.feed.four_slots, p.feed.four_count, p.sums);
+}
+
 template <int V, bool pairs>
 void gather_as(const Gather& p) {
-  gather_some<V, 8, pairs>(p.weight, p.feed.eights, p.feed.eight_slots, p.feed.eight_count, p.sums);
-  gather_some<V, 4, pairs>(p.weight, p.feed.fours, p.feed.four_slots, p.feed.four_count, p.sums);
+  p.cold ? gather_both<V, pairs, true>(p) : gather_both<V, pairs, false>(p);
 }
 
 void gather(const Gather& p) {

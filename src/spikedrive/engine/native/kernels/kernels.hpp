@@ -81,7 +81,8 @@ struct Feed {
 struct Gather {
   const uint8_t* weight;
   Feed feed;
-  bool pairs, wide;
+  // `cold`: few slots, so that rows come from afar, and those ahead are asked for
+  bool pairs, wide, cold;
   // [slot][vector][low, high]
   uint8_t* sums;
 };
