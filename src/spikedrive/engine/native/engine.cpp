@@ -53,7 +53,7 @@ bool Engine::fits_layer(const Op& op) const {
   const bool depthwise = op.groups > 1 && op.groups == op.weight.shape[0] && op.weight.shape[1] == 1;
   // windows of rows that are longer than a list of them may be, and those with gaps, run plainly
   const bool dense = op.groups == 1 && op.dilation == Pair{1, 1};
-  return x.shape.size() == 3 && (depthwise || dense) && op.stride[0] == op.stride[1] && op.weight.shape[2] <= 64;
+  return x.shape.size() == 3 && (depthwise || dense) && op.stride[0] == op.stride[1] && op.weight.shape[2] <= most_segments;
 }
 
 bool Engine::fits_neuron(const Op& op) const {

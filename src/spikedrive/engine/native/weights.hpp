@@ -106,6 +106,7 @@ inline void cut_into_blocks(Weights& w, int64_t columns, int64_t limit) {
       Block block;
       const int64_t channels = std::min(w.split, w.channels - s * w.split);
       for (int64_t tap = first; tap < std::min(first + each, taps);) {
+        // one segment a kernel row, of which there are at most `most_segments`
         const int64_t row = tap / columns, column = tap % columns;
         const int64_t run = std::min({columns - column, first + each - tap, taps - tap});
         block.segments.push_back({static_cast<int32_t>(row), static_cast<int32_t>(column), static_cast<int32_t>(run),

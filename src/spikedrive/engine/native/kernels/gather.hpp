@@ -97,6 +97,13 @@ inline void copy_rows(const uint16_t* place, int64_t count, uint16_t origin, uin
   } while (__builtin_expect(done < count, 0));
 }
 
+// A segment in one row of the map; `origin` counts from its first column's first channel.
+struct Within {
+  const uint16_t* places;
+  const int32_t* starts;
+  int64_t column, columns, origin;
+};
+
 int32_t feed(const Feeding& p, Feed& made) {
   uint16_t *eights = p.eights, *fours = p.fours;
   uint32_t *eight_slots = p.eight_slots, *four_slots = p.four_slots;
@@ -107,20 +114,28 @@ int32_t feed(const Feeding& p, Feed& made) {
       // the positions of one row of the map
       const int64_t r = (p.first + n) / p.columns, begin = (p.first + n) % p.columns;
       const int64_t end = std::min(p.columns, begin + p.positions - n);
+      // the segments that lie within the map
+      Within within[most_segments];
+      int64_t segments = 0;
+      for (int64_t i = 0; i < p.segment_count; ++i) {
+        const Segment& segment = p.segments[i];
+        const int64_t row = r * p.row_stride + segment.row - p.padding_rows;
+        if (row < 0 || row >= p.in_rows) continue;
+        const Listed& listed = p.rows[t * p.in_rows + row];
+        within[segments++] = {listed.places, listed.starts + segment.part, segment.column, segment.columns,
+                              segment.part * p.split - segment.first};
+      }
       for (int64_t x = begin; x < end; ++x, ++n) {
         uint16_t* next = eights;
         const int64_t left = x * p.stride - p.padding;
-        for (int64_t i = 0; i < p.segment_count; ++i) {
-          const Segment& segment = p.segments[i];
-          const int64_t row = r * p.row_stride + segment.row - p.padding_rows, column = left + segment.column;
+        for (int64_t i = 0; i < segments; ++i) {
+          const Within& segment = within[i];
+          const int64_t column = left + segment.column;
           const int64_t from = std::max<int64_t>(column, 0), to = std::min(column + segment.columns, p.in_columns);
-          if (row < 0 || row >= p.in_rows || from >= to) continue;
-          const Listed& listed = p.rows[t * p.in_rows + row];
-          const int32_t* starts = listed.starts + segment.part;
-          const int64_t first = starts[from * p.splits], count = starts[(to - 1) * p.splits + 1] - first;
+          if (from >= to) continue;
+          const int64_t first = segment.starts[from * p.splits], count = segment.starts[(to - 1) * p.splits + 1] - first;
           // the place that is row 0 of the block, if it were within reach
-          const auto origin = static_cast<uint16_t>(column * p.channels + segment.part * p.split - segment.first);
-          copy_rows(listed.places + first, count, origin, next);
+          copy_rows(segment.places + first, count, static_cast<uint16_t>(column * p.channels + segment.origin), next);
           next += count;
         }
         // whole eights, and one four where no more than four are left

@@ -50,6 +50,9 @@ struct Segment {
   int32_t row, column, columns, part, first;
 };
 
+// Segments of a block, at most.
+constexpr int64_t most_segments = 64;
+
 // From lists to feeds: for each of `steps` x `positions` slots the rows of one block of weights that it adds up.
 struct Feeding {
   // one a step and row of the map
