@@ -23,7 +23,7 @@ struct StageRun {
   const Weights* weights = nullptr;
   Tensor input;
   Geometry map;
-  bool matrix = false, binary = false;
+  bool binary = false;
   // where the sums of the layer are kept, if they are
   const Tensor* sums = nullptr;
 
@@ -199,7 +199,7 @@ class Sample {
     return static_cast<int64_t>(bytes / each);
   }
 
-  // Element `position` of a tensor of this sample at its first step.
+  // That element of a tensor of the sample at its first step.
   template <class R>
   static R* from(const Tensor* x, int64_t b, int64_t element) {
     return x ? x->at<R>(0, b) + element : nullptr;
