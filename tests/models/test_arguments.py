@@ -11,7 +11,7 @@ import torch
 import spikedrive as sd
 from spikedrive.errors import ConfigError, DtypeError, ShapeError, UnknownNameError
 from spikedrive.models import ModelCard, get_card, register_model
-from spikedrive.models.meta_spikeformer import MetaSpikeformer
+from spikedrive.models.metaformers.meta_spikeformer import MetaSpikeformer
 from spikedrive.neurons import ILIF, LIF, NILIF
 
 NANO = "meta_spikeformer_nano"
@@ -165,6 +165,6 @@ FORBIDDEN = (
 @pytest.mark.parametrize("text", FORBIDDEN)
 def test_models_leave_time_state_and_devices_to_lower_layers(text: str) -> None:
     folder = Path(sd.__file__).parent / "models"
-    code = {p.name: re.sub(r'""".*?"""', "", p.read_text(), flags=re.DOTALL) for p in folder.glob("*.py")}
+    code = {p.name: re.sub(r'""".*?"""', "", p.read_text(), flags=re.DOTALL) for p in folder.rglob("*.py")}
     assert len(code) >= 5
     assert [name for name, source in code.items() if text in source] == []

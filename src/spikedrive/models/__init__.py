@@ -1,6 +1,6 @@
-"""Models: one file per published family."""
+"""Models: one file per published family, in folders of kindred ones."""
 
-from spikedrive.models import meta_spikeformer, spike_driven_transformer
+from spikedrive.models import metaformers
 from spikedrive.models._registry import (
     MODELS,
     ModelCard,
@@ -14,5 +14,5 @@ from spikedrive.models._weights import load_model, load_weights, save_model
 
 __all__ = [
     "MODELS", "ModelCard", "create_model", "from_reference", "get_card", "list_models", "load_model", "load_weights",
-    "meta_spikeformer", "register_model", "save_model", "spike_driven_transformer",
+    "metaformers", "register_model", "save_model",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import MLP, SepConv, SpikeAttention
 from spikedrive.errors import ConfigError
-from spikedrive.models.meta_spikeformer import MetaSpikeformer
+from spikedrive.models.metaformers.meta_spikeformer import MetaSpikeformer
 
 INT8_ENGINES = ("x86", "onednn")
 
