@@ -78,6 +78,20 @@ def test_an_mlp_with_an_inner_shortcut_is_two_branches() -> None:
     torch.testing.assert_close(x + mlp(x), second, rtol=0, atol=1e-12)
 
 
+def test_an_mlp_that_ends_with_its_neuron_takes_spikes() -> None:
+    mlp = MLP(4, 2, neuron_last=True).eval()
+    for norm in mlp.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.constant_(norm.bias, 1.5)
+    s = (torch.rand(3, 2, 4, 5, 5) > 0.5).float()
+    fold = lambda chain, s: torch.stack([chain(step) for step in s])  # noqa: E731
+    expected = LIF()(fold(mlp.reduce, LIF()(fold(mlp.expand, s))))
+    assert expected.any()
+    assert torch.equal(mlp(s), expected)
+    with pytest.raises(ConfigError, match="MLP got neuron_last=True and inner_shortcut=True"):
+        MLP(4, 1, neuron_last=True, inner_shortcut=True)
+
+
 def test_downsampling_rounds_up() -> None:
     x = torch.randn(2, 1, 3, 7, 8)
     assert Downsample(3, 6)(x).shape == (2, 1, 6, 4, 4)

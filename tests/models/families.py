@@ -26,6 +26,7 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
         16,
     ),
     ("meta_spikeformer_*", _META, 16),
+    ("spikformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
 ]
 # one name for each shape that the code can take; the others differ in numbers that TINY replaces
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -41,6 +42,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"neuron": {"name": "ILIF", "levels": 4, "carry": True}, "attention_scale": 1 / 64},
     ),
     "nano": ("meta_spikeformer_nano", {}),
+    "spikformer": ("spikformer_cifar_4_384", {"heads": 2, "depth": 2}),
+    "spikformer_integer": (
+        "spikformer_8_384",
+        {"neuron": {"name": "ILIF", "levels": 4}, "attention_scale": 1 / 64, "steps": 1},
+    ),
 }
 
 
@@ -56,7 +62,8 @@ def _lively(family: str, config: tuple[tuple[str, Any], ...]) -> SpikingModel:
     torch.manual_seed(0)
     model = sd.create_model(name, **{"steps": 2, "classes": 5, **small, **own, **dict(config)})
     # a product of three binaries, an eighth of it, reaches its threshold only where all fire often
-    rare = "attention_scale" in model.config and model.neurons()["head.neuron"].domain.levels == 1
+    binary = {n.domain.levels for n in model.neurons().values()} == {1}
+    rare = "attention_scale" in model.config and binary
     gain = (2.0, 3.0) if rare else (1.0, 2.0)
     return liven(model, pictures(model, size, batch=4), gain=gain).eval()
 

@@ -40,19 +40,27 @@ class Downsample(nn.Module):
 
 
 class PatchStem(nn.Module):
-    """Four 3 x 3 convolutions with neurons and max-pools, and a position branch with a membrane shortcut.
+    """Four 3 x 3 convolutions with neurons and max-pools, and a position branch with a shortcut.
 
     `pooling` holds one digit for each of the four stages; 1 halves the resolution (3 x 3 maximum, stride 2), after
-    the neuron in the first three stages and before it in the last.
+    the neuron in the first three stages and before it in the last. The shortcut adds potentials; with `neuron_last`
+    every pool follows its neuron, the position branch ends with one, and the shortcut adds spikes.
 
     *Shapes*: x (T, B, C, H, W) -> (T, B, width, H', W'), H' = H / 2^(number of ones).
     *Multiplies*: the first convolution meets pixels and is the analog one; a maximum is a comparison.
     *Raises*: ConfigError for a width that 8 does not divide, or other `pooling`.
-    *Source*: Spike-driven Transformer (arXiv 2307.01694), MS_SPS of its code, without its unused rpe_lif.
+    *Source*: Spike-driven Transformer (arXiv 2307.01694), MS_SPS of its code, without its unused rpe_lif;
+    `neuron_last` is the SPS of Spikformer (arXiv 2209.15425).
     """
 
     def __init__(
-        self, in_channels: int, width: int, *, pooling: str = "1111", neuron: NeuronLike = "LIF"
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        pooling: str = "1111",
+        neuron_last: bool = False,
+        neuron: NeuronLike = "LIF",
     ) -> None:
         super().__init__()
         if width < 8 or width % 8:
@@ -64,23 +72,26 @@ class PatchStem(nn.Module):
                 f"PatchStem got pooling={pooling!r}; it takes four digits 0 or 1. Use '1111' for 224 x 224."
             )
         widths = (in_channels, width // 8, width // 4, width // 2, width)
-        self.pooling = pooling
+        self.pooling, self.neuron_last = pooling, neuron_last
         self.convs = nn.ModuleList(ConvBN(a, b, 3) for a, b in pairwise(widths))
         self.neurons = nn.ModuleList(make_neuron(neuron) for _ in range(4))
         self.position = ConvBN(width, width, 3)
+        self.end_neuron = make_neuron(neuron) if neuron_last else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Membrane potentials of the tokens."""
+        """Membrane potentials of the tokens; with `neuron_last` integers 0..2."""
         for stage in range(3):
             x = self.neurons[stage](over_time(self.convs[stage], x))
             x = self._halve(x) if self.pooling[stage] == "1" else x
         x = over_time(self.convs[3], x)
+        x = self.neurons[3](x) if self.neuron_last else x
         x = self._halve(x) if self.pooling[3] == "1" else x
-        return x + over_time(self.position, self.neurons[3](x))
+        s = x if self.neuron_last else self.neurons[3](x)
+        return x + self.end_neuron(over_time(self.position, s))
 
     def _halve(self, x: Tensor) -> Tensor:
         return over_time(lambda y: F.max_pool2d(y, 3, 2, 1), x)
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""
-        return f"pooling={self.pooling}"
+        return f"pooling={self.pooling}, neuron_last={self.neuron_last}"

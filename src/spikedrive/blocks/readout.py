@@ -35,7 +35,8 @@ class ClassifyHead(nn.Module):
 
     *Shapes*: x (T, B, C, H, W) -> (B, K); with `per_step` (T, B, K), for losses such as TET.
     With `distilled` there are two linear layers: in training (labels', teacher's), in eval their mean.
-    *Multiplies*: the mean over positions folds into the neuron's threshold; the linear layer meets spikes.
+    With `neuron=None` x are spikes already and the linear layer meets their sums.
+    *Multiplies*: the mean over positions folds into the neuron's threshold, or into the weight without a neuron.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class ClassifyHead(nn.Module):
         channels: int,
         classes: int,
         *,
-        neuron: NeuronLike = "LIF",
+        neuron: NeuronLike | None = "LIF",
         per_step: bool = False,
         distilled: bool = False,
     ) -> None:
         super().__init__()
-        self.neuron = make_neuron(neuron)
+        self.neuron = nn.Identity() if neuron is None else make_neuron(neuron)
         self.linear = DistilledLinear(channels, classes) if distilled else nn.Linear(channels, classes)
         self.readout = nn.Identity() if per_step else MeanOverTime()
         if distilled:

@@ -29,7 +29,8 @@ class SpikeAttention(nn.Module):
 
     The last neuron's threshold is `threshold` times its own. `pool` (sdsa1 only) widens k, v, the products k * v
     and z by a 3 x 3 maximum; the last two over the plane of head channels and tokens. `joint` projects q, k and v by
-    one chain of triple width, which with RepConv shares its first two convolutions.
+    one chain of triple width, which with RepConv shares its first two convolutions. With `neuron_last` the first
+    neuron stands at the end instead: the branch of a SEW shortcut, x being spikes.
 
     *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
     *Multiplies*: integer by integer only, executed as additions; `scale` must be a power of two: it is one shift,
@@ -38,7 +39,8 @@ class SpikeAttention(nn.Module):
     no power of two, or a variant gets an argument that it has no use for.
     *Source*: sdsa1: Spike-driven Transformer (arXiv 2307.01694), equation 11; `pool` is its code's DVS mode, whose
     pooling over (tokens x head channels) looks unintended and is kept. sdsa3: Spike-driven Transformer V2
-    (arXiv 2404.03663), scale 1/8 whatever the width of a head.
+    (arXiv 2404.03663), scale 1/8 whatever the width of a head; with `neuron_last` it is the spiking self-attention
+    of Spikformer (arXiv 2209.15425), equations 5 to 8.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SpikeAttention(nn.Module):
         scale: float = 1.0,
         pool: bool = False,
         joint: bool = False,
+        neuron_last: bool = False,
     ) -> None:
         super().__init__()
         if variant not in ("sdsa1", "sdsa3"):
@@ -80,7 +83,7 @@ class SpikeAttention(nn.Module):
             pool,
             joint,
         )
-        self.in_neuron = make_neuron(neuron)
+        self.in_neuron = nn.Identity() if neuron_last else make_neuron(neuron)
         if joint:
             self.qkv = projection(channels, 3 * channels)
         else:
@@ -88,6 +91,7 @@ class SpikeAttention(nn.Module):
         self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron(neuron) for _ in range(3))
         self.out_neuron = make_neuron(neuron, threshold=threshold)
         self.proj = (output or projection)(channels, channels)
+        self.end_neuron = make_neuron(neuron) if neuron_last else nn.Identity()
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         """The branch, without its shortcut."""
@@ -98,7 +102,7 @@ class SpikeAttention(nn.Module):
             q, k, v = over_time(self.q, s), over_time(self.k, s), over_time(self.v, s)
         q, k, v = self.q_neuron(q), self.k_neuron(k), self.v_neuron(v)
         z = self._sdsa1(q, k, v) if self.variant == "sdsa1" else self._sdsa3(q, k, v)
-        return over_time(self.proj, z)
+        return self.end_neuron(over_time(self.proj, z))
 
     def _sdsa1(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if self.pool:
