@@ -13,9 +13,10 @@ from engine.programs import pixels, small_program
 from engine.random_programs import random_program as random_wide_program
 from spikedrive import native
 from spikedrive.engine import pack
-from spikedrive.engine.arithmetic import Conv2d
+from spikedrive.engine.arithmetic import Conv2d, MatMul
 from spikedrive.engine.interpreter import interpret
 from spikedrive.engine.ir import Input, Neuron, Op, check
+from spikedrive.engine.layout import Permute, Reshape, Slice
 from spikedrive.errors import ConfigError, UnknownNameError
 
 if native.run is None and os.environ.get("SPIKEDRIVE_STRICT") != "1":
@@ -73,6 +74,41 @@ def test_what_never_and_what_always_fires(level, fill):
         Conv2d(name="z", inputs=("s",), exponent=0, padding=(1, 1), **weights(rng, 70, 130, 3, 3)),
     ]
     assert differences(ops, np.full((1, 2, 70, 9, 9), fill, np.uint8), level) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("order", "most"),
+    [("q (k^T v)", 1), ("q (k^T v)", 40), ("(v k^T) q", 1), ("(v k^T) q", 4), ("scores", 4)],
+)
+def test_products_of_spikes_by_head(level, order, most):
+    # heads of 70 channels take two tiles; 40 x 40 leaves no byte for a second sum, and 270 tokens more than 16 bits
+    heads, width, tokens = 2, 70, 270
+    ops: list[Op] = [Input(name="x", inputs=(), shape=(3 * heads * width, 15, 18))]
+    for place, name in enumerate("qkv"):
+        start = place * heads * width
+        ops += [
+            Slice(name=f"{name}.x", inputs=("x",), axis=0, start=start, stop=start + heads * width),
+            Neuron(
+                name=f"{name}.s",
+                inputs=(f"{name}.x",),
+                ladder=tuple(range(200, 200 + most)),
+                threshold=0,
+                steps=2,
+            ),
+            Reshape(name=f"{name}^T", inputs=(f"{name}.s",), shape=(heads, width, tokens)),
+            Permute(name=name, inputs=(f"{name}^T",), axes=(0, 2, 1)),
+        ]
+    pair, last = {
+        "q (k^T v)": (("k^T", "v"), ("q", "y")),
+        "(v k^T) q": (("v^T", "k"), ("y", "q^T")),
+        "scores": (("q", "k^T"), ("y", "v")),
+    }[order]
+    ops += [MatMul(name="y", inputs=pair), MatMul(name="z", inputs=last)]
+    images = np.random.default_rng(0).integers(0, 256, (1, 1, 3 * heads * width, 15, 18), np.uint8)
+    # what never fires and what always does
+    images[:, :, :5], images[:, :, 5:9] = 0, 255
+    assert differences(ops, images, level, threads=2) == []
 
 
 def test_a_program_runs_on_both(monkeypatch):

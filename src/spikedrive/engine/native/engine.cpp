@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "plain.hpp"
+#include "products.hpp"
 
 namespace spikedrive::engine {
 
@@ -61,6 +62,12 @@ bool Engine::fits_neuron(const Op& op) const {
   const Value& y = program_.values[place];
   return in_bytes(y) && fits32(program_.values[op.inputs[0]]) && op.repeats <= 255 && op.ladder.size() <= 255 &&
          op.decay < (wide_membrane(op, y) ? 64 : 32);
+}
+
+bool Engine::fits_product(const Op& op) const {
+  const Value &a = program_.values[op.inputs[0]], &b = program_.values[op.inputs[1]];
+  const auto words = [](const Value& x) { return x.low >= INT16_MIN && x.high <= INT16_MAX; };
+  return fits32(program_.values[&op - program_.ops.data()]) && words(a) && words(b);
 }
 
 bool Engine::follows(const Op& op, int last, int begin) const {
@@ -190,7 +197,15 @@ Tensor Engine::step(int place, const std::vector<Tensor>& live, int threads, Sta
     case Kind::Permute: return permuted(x, op.axes);
     case Kind::Slice: return sliced(x, op.axis, op.start, op.stop);
     case Kind::MatMul:
-      if (const auto made = product(op, value, x, live[op.inputs[1]], threads)) return *made;
+      if (fits_product(op)) {
+        // the next product, if it has this one on its left, reads its columns side by side
+        const auto& readers = readers_[place];
+        const Op* next = readers.size() == 1 ? &program_.ops[readers[0]] : nullptr;
+        const bool left = next && next->kind == Kind::MatMul && next->inputs[0] == place;
+        const auto most = [&](int input) { return program_.values[op.inputs[input]].high; };
+        const KnownProduct known{value.shape, most(0), most(1), value.peak, left};
+        if (const auto made = product(x, live[op.inputs[1]], known, kernels_, threads)) return *made;
+      }
       break;
     default: break;
   }
@@ -282,61 +297,6 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
       // integers of 8 bits with a sign, say, that a layer gives stay 32 bits wide
       live[plan.chain[link]] = results[link];
     }
-}
-
-std::optional<Tensor> Engine::product(const Op& op, const Value& value, const Tensor& a, const Tensor& b, int threads) const {
-  const size_t rank = value.shape.size();
-  const Value &left = program_.values[op.inputs[0]], &right = program_.values[op.inputs[1]];
-  const auto words = [](const Value& x) { return x.low >= INT16_MIN && x.high <= INT16_MAX; };
-  if (!fits32(value) || (a.type != Type::u8 && b.type != Type::u8)) return std::nullopt;
-  // y = a b, or its transpose b' a' where only b is bytes
-  const bool turned = a.type != Type::u8;
-  if (!words(turned ? left : right)) return std::nullopt;
-  const Tensor &bytes = turned ? b : a, &other = turned ? a : b;
-  const size_t row = turned ? rank - 1 : rank - 2, inner = turned ? rank - 2 : rank - 1, column = turned ? rank - 2 : rank - 1;
-  const size_t other_inner = turned ? rank - 1 : rank - 2;
-  const int64_t rows = value.shape[row], columns = value.shape[column], depth = bytes.shape[inner];
-  // rows of whole vectors of words
-  const int64_t padded = rounded_up(columns, 32);
-  const Shape leading(value.shape.begin(), value.shape.end() - 2);
-  Shape strides = dense_strides(value.shape, static_cast<int64_t>(rank) - 1);
-  int64_t y_row = columns, y_step = rows * columns;
-  if (turned) {
-    // the columns of all products side by side, as the channels of a map lie
-    y_step = columns;
-    y_row = value.size() / rows;
-    strides = dense_strides(leading, static_cast<int64_t>(leading.size()) - 1);
-    for (int64_t& stride : strides) stride *= columns;
-    strides.insert(strides.end(), {1, y_row});
-  }
-  Tensor y = empty(Type::i32, value.steps, a.batch, value.shape, strides);
-  const Shape bytes_at = broadcast_strides(bytes, value.shape), other_at = broadcast_strides(other, value.shape);
-  std::vector<int64_t> bytes_places, other_places;
-  for_each(leading, bytes_at, [&](int64_t, int64_t place) { bytes_places.push_back(place); });
-  for_each(leading, other_at, [&](int64_t, int64_t place) { other_places.push_back(place); });
-  const auto each = static_cast<int64_t>(bytes_places.size());
-  const bool narrow = value.peak <= INT16_MAX, direct = padded == columns;
-  detail::in_parallel(value.steps * a.batch * each, threads, [&](int64_t k) {
-    const int64_t t = k / (a.batch * each), n = k / each % a.batch, i = k % each;
-    const Buffer dense(depth * padded * 2), sums(narrow ? rows * padded * 2 : 0), wide(direct ? 0 : rows * padded * 4);
-    auto* into = dense.as<int16_t>();
-    const int64_t along = other.strides[column], across = other.strides[other_inner];
-    with_type(other.type, [&](auto kind) {
-      const auto* from = other.at<decltype(kind)>(t, n) + other_places[i];
-      for (int64_t d = 0; d < depth; ++d, into += padded) {
-        if (std::is_same_v<decltype(kind), uint8_t> && along == 1)
-          kernels_.words_of(columns, reinterpret_cast<const uint8_t*>(from + d * across), into);
-        else
-          for (int64_t m = 0; m < columns; ++m) into[m] = static_cast<int16_t>(from[d * across + m * along]);
-        std::fill(into + columns, into + padded, int16_t{0});
-      }
-    });
-    int32_t* to = y.at<int32_t>(t, n) + i * y_step;
-    kernels_.product({rows, depth, bytes.at<uint8_t>(t, n) + bytes_places[i], bytes.strides[row], bytes.strides[inner],
-                      dense.as<int16_t>(), padded, narrow, sums.as<int16_t>(), direct ? to : wide.as<int32_t>(), direct ? y_row : padded});
-    for (int64_t r = 0; !direct && r < rows; ++r) std::copy_n(wide.as<int32_t>() + r * padded, columns, to + r * y_row);
-  });
-  return y;
 }
 
 }  // namespace spikedrive::engine

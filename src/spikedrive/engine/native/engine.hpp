@@ -45,6 +45,7 @@ class Engine {
   void plan();
   bool fits_layer(const Op& op) const;
   bool fits_neuron(const Op& op) const;
+  bool fits_product(const Op& op) const;
   // whether `op` can go on with what `last` gives, in a stage that begins at `begin`
   bool follows(const Op& op, int last, int begin) const;
   bool passes_bits(const Op& layer, int place) const;
@@ -52,7 +53,6 @@ class Engine {
   void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state) const;
   // what the operation goes on from, in the type and layout that it is read in; null where it carries nothing
   Tensor* carried(int place, State* state, int64_t batch, Type type, const Shape& strides) const;
-  std::optional<Tensor> product(const Op& op, const Value& value, const Tensor& a, const Tensor& b, int threads) const;
 
   Program program_;
   const Kernels& kernels_;

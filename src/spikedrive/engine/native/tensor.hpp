@@ -1,6 +1,8 @@
 // Integer tensors (steps, batch, shape...) as strided views of shared memory.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -43,8 +45,14 @@ class Pool {
         return data;
       }
     }
-    auto* data = static_cast<uint8_t*>(std::aligned_alloc(64, bytes));
+    const bool large = bytes >= page;
+    auto* data = static_cast<uint8_t*>(std::aligned_alloc(large ? page : 64, bytes));
     if (!data) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+    // pages of 4 KB cost a look-up of their address in every few hundred bytes of a walk over channels; where the system
+    // has no large ones to give, these stay
+    if (large) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
     return data;
   }
   void give(uint8_t* data, size_t bytes) {
@@ -55,7 +63,7 @@ class Pool {
   }
 
  private:
-  static constexpr size_t most = size_t{256} << 20;
+  static constexpr size_t most = size_t{256} << 20, page = size_t{2} << 20;
   std::mutex mutex_;
   std::multimap<size_t, uint8_t*> free_;
   size_t kept_ = 0;

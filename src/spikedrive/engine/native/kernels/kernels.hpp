@@ -139,17 +139,31 @@ struct Settle {
   int64_t positions, outputs, steps, sum_steps;
 };
 
-// y[n][m] = sum_k a[n][k] b[k][m] for bytes a, whose strides are free. Rows of b and y are as long as whole vectors, `b_row`
-// words and `y_row` numbers apart; `narrow`: all sums fit 16 bits, and `sums` has room for rows x b_row of them.
+// y[n][m] = sum_k a[n][k] b[k][m] for bytes a, whose strides are free. Rows of b have `b_row` words, whole vectors of
+// them, and after each `product_rows` of them there is one of zeros; those of y begin `y_row` numbers apart and have
+// `columns`. `narrow`: all sums fit 16 bits.
+constexpr int64_t product_rows = 64;
 struct Product {
-  int64_t rows, inner;
+  int64_t rows, inner, columns;
   const uint8_t* a;
   int64_t a_row, a_inner;
   const int16_t* b;
   int64_t b_row;
-  bool narrow;
-  int16_t* sums;
+  bool binary, narrow;
   int32_t* y;
+  int64_t y_row;
+};
+
+// y[n][m] += sum_k a[k][n] b[k][m] for bytes a and b, of which one k lies side by side; the sums over these k fit a byte.
+// Rows of y have `y_row` words, and room for whole tiles of `product_rows` rows and columns.
+struct Coincidences {
+  int64_t rows, inner, columns;
+  const uint8_t* a;
+  int64_t a_inner;
+  const uint8_t* b;
+  int64_t b_inner;
+  bool binary;
+  int16_t* y;
   int64_t y_row;
 };
 
@@ -179,8 +193,7 @@ struct Kernels {
   // the sum of `count` bytes, or of the bits in them
   int64_t (*sum)(int64_t count, const uint8_t* x, bool bits);
   void (*product)(const Product&);
-  // `count` words from bytes
-  void (*words_of)(int64_t count, const uint8_t* x, int16_t* y);
+  void (*coincidences)(const Coincidences&);
 };
 
 // The instruction sets that were built and that this machine has, the widest last.

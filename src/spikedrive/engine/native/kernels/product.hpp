@@ -11,96 +11,116 @@ namespace {
 
 using namespace spikedrive::engine;
 
-// Calls `take(i)` for each of `count` bytes, as often as it says.
-template <class Take>
-inline __attribute__((always_inline)) void for_each_fired(int64_t count, const uint8_t* x, const Take& take) {
-  int64_t i = 0;
+// The bits of those of up to 64 bytes that are above `least`.
+inline __attribute__((always_inline)) uint64_t bits_above(const uint8_t* x, int64_t count, int least) {
+  const uint64_t inside = count < 64 ? (uint64_t{1} << count) - 1 : ~uint64_t{0};
 #if SPIKEDRIVE_RUN_LEVEL >= 2
-  for (; i < count; i += 64) {
-    const __mmask64 inside = count - i < 64 ? (uint64_t{1} << (count - i)) - 1 : ~uint64_t{0};
-    const __m512i bytes = _mm512_maskz_loadu_epi8(inside, x + i);
-    // all that fired, then all that fired twice, and so on
-    uint64_t fired = _mm512_test_epi8_mask(bytes, bytes);
-    for (int times = 1; fired; fired = _mm512_cmpgt_epu8_mask(bytes, _mm512_set1_epi8(static_cast<char>(times))), ++times)
-      for (; fired; fired &= fired - 1) take(i + __builtin_ctzll(fired));
-  }
-  return;
-#endif
-  for (; i + 8 <= count; i += 8) {
+  return _mm512_mask_cmpgt_epu8_mask(inside, _mm512_maskz_loadu_epi8(inside, x), _mm512_set1_epi8(static_cast<char>(least)));
+#elif SPIKEDRIVE_RUN_LEVEL == 1
+  const __m256i limit = _mm256_set1_epi8(static_cast<char>(least + 1));
+  const auto half = [&](const uint8_t* from) -> uint64_t {
+    const auto bytes = load<__m256i>(from);
+    return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(bytes, limit), bytes)));
+  };
+  return inside & (half(x) | half(x + 32) << 32);
+#else
+  uint64_t bits = 0;
+  for (int64_t i = 0; i < count; i += 8) {
     uint64_t eight;
     std::memcpy(&eight, x + i, 8);
-    for (; eight; eight &= eight - 1) {
-      const int bit = __builtin_ctzll(eight);
-      for (int n = 1 << bit % 8; n; --n) take(i + bit / 8);
-    }
+    if (eight)
+      for (int64_t at = i; at < i + 8; ++at) bits |= static_cast<uint64_t>(x[at] > least) << at;
   }
-  for (; i < count; ++i)
-    for (uint8_t n = x[i]; n; --n) take(i);
+  return inside & bits;
+#endif
 }
 
-// `vectors` vectors of words, from column c on, of the sums that one row chooses.
+// Calls `take(i)` for each of up to 64 bytes as often as it says, four at a time; what fills up fours is 64.
+template <class Take>
+inline __attribute__((always_inline)) void for_each_fired(int64_t count, const uint8_t* x, bool binary, const Take& take) {
+  int least = 0;
+  do {
+    uint64_t fired = bits_above(x, count, least);
+    if (!fired) return;
+    do {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i, fired &= fired - 1) take(fired ? static_cast<int64_t>(__builtin_ctzll(fired)) : 64);
+    } while (fired);
+  } while (!binary && ++least < 255);
+}
+
+// Rows of one head lie far apart: those so many ahead are asked for, for which any address will do.
+constexpr int64_t ahead = 16;
+constexpr int64_t tile = product_rows;
+
+// Numbers of 32 bits from a vector of words, of which `count` are wanted.
+inline __attribute__((always_inline)) void store_words(int32_t* y, SignedWords sums, int64_t count) {
+  const Wide wide = __builtin_convertvector(sums, Wide);
+  if (count >= words_of_vector) store(y, wide);
+  else
+    for (int64_t m = 0; m < count; ++m) y[m] = wide[m];
+}
+
+// `vectors` vectors of words, from column c on, of the sums that each row chooses.
 template <int vectors>
-inline void across(const Product& p, const uint8_t* a, int64_t c, int32_t* y) {
-  SignedWords sums[vectors] = {};
-  for_each_fired(p.inner, a, [&](int64_t k) {
-    for (int v = 0; v < vectors; ++v) sums[v] += load<SignedWords>(p.b + k * p.b_row + c + v * words_of_vector);
-  });
-  for (int v = 0; v < vectors; ++v) store(y + c + v * words_of_vector, __builtin_convertvector(sums[v], Wide));
+inline void across(const Product& p, int64_t c) {
+  for (int64_t n = 0; n < p.rows; ++n) {
+    int32_t* y = p.y + n * p.y_row + c;
+    __builtin_prefetch(p.a + (n + ahead) * p.a_row);
+    SignedWords sums[vectors] = {};
+    for (int64_t k = 0; k < p.inner; k += tile) {
+      const int16_t* rows = p.b + (k + k / tile) * p.b_row + c;
+      for_each_fired(std::min(tile, p.inner - k), p.a + n * p.a_row + k, p.binary, [&](int64_t at) {
+        for (int v = 0; v < vectors; ++v) sums[v] += load<SignedWords>(rows + at * p.b_row + v * words_of_vector);
+      });
+    }
+    for (int v = 0; v < vectors; ++v) store_words(y + v * words_of_vector, sums[v], p.columns - c - v * words_of_vector);
+  }
 }
 
 void product_narrow(const Product& p) {
-  constexpr int64_t four = 4 * words_of_vector;
-  if (p.a_inner == 1) {
-    for (int64_t n = 0; n < p.rows; ++n) {
-      int64_t c = 0;
-      int32_t* y = p.y + n * p.y_row;
-      for (; c + four <= p.b_row; c += four) across<4>(p, p.a + n * p.a_row, c, y);
-      for (; c < p.b_row; c += words_of_vector) across<1>(p, p.a + n * p.a_row, c, y);
-    }
-    return;
-  }
-  // a row of b at a time, into the rows of y that it belongs to
-  std::memset(p.sums, 0, static_cast<size_t>(p.rows * p.b_row * 2));
-  for (int64_t k = 0; k < p.inner; ++k)
-    for (int64_t c = 0; c < p.b_row; c += 2 * words_of_vector) {
-      const bool both = c + words_of_vector < p.b_row;
-      const auto first = load<SignedWords>(p.b + k * p.b_row + c);
-      const auto second = both ? load<SignedWords>(p.b + k * p.b_row + c + words_of_vector) : SignedWords{};
-      for_each_fired(p.rows, p.a + k * p.a_inner, [&](int64_t n) {
-        int16_t* to = p.sums + n * p.b_row + c;
-        store(to, load<SignedWords>(to) + first);
-        if (both) store(to + words_of_vector, load<SignedWords>(to + words_of_vector) + second);
-      });
-    }
-  for (int64_t n = 0; n < p.rows; ++n)
-    for (int64_t c = 0; c < p.b_row; c += words_of_vector)
-      store(p.y + n * p.y_row + c, __builtin_convertvector(load<SignedWords>(p.sums + n * p.b_row + c), Wide));
+  int64_t c = 0;
+  for (; c + 4 * words_of_vector <= p.b_row; c += 4 * words_of_vector) across<4>(p, c);
+  for (; c + 2 * words_of_vector <= p.b_row; c += 2 * words_of_vector) across<2>(p, c);
+  for (; c < p.b_row; c += words_of_vector) across<1>(p, c);
 }
 
-inline void add_row(int64_t count, const int16_t* __restrict from, int32_t* __restrict to) {
-  for (int64_t m = 0; m < count; ++m) to[m] += from[m];
+// Sums of a tile of rows and columns stay in the first cache, as bytes.
+void coincidences(const Coincidences& p) {
+  constexpr int64_t vectors = tile / vector_bytes;
+  // with a row for what fills up fours
+  alignas(64) uint8_t bytes[(tile + 1) * tile];
+  for (int64_t r = 0; r < p.rows; r += tile)
+    for (int64_t c = 0; c < p.columns; c += tile) {
+      const int64_t rows = std::min(tile, p.rows - r);
+      std::memset(bytes, 0, static_cast<size_t>(rows * tile));
+      for (int64_t k = 0; k < p.inner; ++k) {
+        __builtin_prefetch(p.a + (k + ahead) * p.a_inner + r);
+        __builtin_prefetch(p.b + (k + ahead) * p.b_inner + c);
+        Bytes beside[vectors];
+        for (int v = 0; v < vectors; ++v) beside[v] = load<Bytes>(p.b + k * p.b_inner + c + v * vector_bytes);
+        for_each_fired(rows, p.a + k * p.a_inner + r, p.binary, [&](int64_t n) {
+          uint8_t* to = bytes + n * tile;
+          for (int v = 0; v < vectors; ++v) store(to + v * vector_bytes, load<Bytes>(to + v * vector_bytes) + beside[v]);
+        });
+      }
+      for (int64_t n = 0; n < rows; ++n) {
+        int16_t* to = p.y + (r + n) * p.y_row + c;
+        for (int64_t m = 0; m < tile; m += words_of_vector)
+          store(to + m, load<SignedWords>(to + m) + widened(load<HalfBytes>(bytes + n * tile + m)));
+      }
+    }
 }
 
 void product(const Product& p) {
-  if (p.narrow && (p.a_inner == 1 || p.a_row == 1)) return product_narrow(p);
-  for (int64_t n = 0; n < p.rows; ++n) std::memset(p.y + n * p.y_row, 0, static_cast<size_t>(p.b_row) * 4);
-  if (p.a_inner == 1) {
-    for (int64_t n = 0; n < p.rows; ++n)
-      for_each_fired(p.inner, p.a + n * p.a_row, [&](int64_t k) { add_row(p.b_row, p.b + k * p.b_row, p.y + n * p.y_row); });
-  } else if (p.a_row == 1) {
+  if (p.narrow && p.a_inner == 1) return product_narrow(p);
+  for (int64_t n = 0; n < p.rows; ++n) {
+    int32_t* __restrict y = p.y + n * p.y_row;
+    std::memset(y, 0, static_cast<size_t>(p.columns) * 4);
     for (int64_t k = 0; k < p.inner; ++k)
-      for_each_fired(p.rows, p.a + k * p.a_inner, [&](int64_t n) { add_row(p.b_row, p.b + k * p.b_row, p.y + n * p.y_row); });
-  } else {
-    for (int64_t n = 0; n < p.rows; ++n)
-      for (int64_t k = 0; k < p.inner; ++k)
-        for (uint8_t times = p.a[n * p.a_row + k * p.a_inner]; times; --times)
-          add_row(p.b_row, p.b + k * p.b_row, p.y + n * p.y_row);
+      if (const int32_t times = p.a[n * p.a_row + k * p.a_inner])
+        for (int64_t m = 0; m < p.columns; ++m) y[m] += times * p.b[(k + k / tile) * p.b_row + m];
   }
-}
-
-// `count` numbers of 16 bits from bytes.
-void words_of(int64_t count, const uint8_t* x, int16_t* y) {
-  for (int64_t i = 0; i < count; ++i) y[i] = x[i];
 }
 
 }  // namespace

@@ -1,0 +1,148 @@
+// Products of matrices of spikes, one a head: with spikes, or with the integers that such a product gave.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+#include "parallel.hpp"
+#include "plain.hpp"
+
+namespace spikedrive::engine {
+
+// What is known of a product before it runs: its shape, the largest numbers on its left and right, and the largest that
+// any of its sums passes through.
+struct KnownProduct {
+  Shape shape;
+  int64_t left, right, peak;
+  // whether its columns, not its rows, are to lie side by side
+  bool turned;
+};
+
+namespace detail {
+
+// y = a b, where a chooses rows of b; or, turned, the transpose of (b' a').
+class Products {
+ public:
+  Products(const Tensor& a, const Tensor& b, const KnownProduct& known, bool turned, const Kernels& kernels)
+      : kernels_(kernels), chosen_(turned ? b : a), other_(turned ? a : b), most_(turned ? known.right : known.left) {
+    const size_t rank = known.shape.size(), row = turned ? rank - 1 : rank - 2, column = turned ? rank - 2 : rank - 1;
+    rows_ = known.shape[row], columns_ = known.shape[column], inner_ = chosen_.shape[column];
+    row_ = chosen_.strides[row], chosen_inner_ = chosen_.strides[column];
+    column_ = other_.strides[column], other_inner_ = other_.strides[row];
+    const Shape heads(known.shape.begin(), known.shape.end() - 2);
+    for_each(heads, broadcast_strides(chosen_, known.shape), [&](int64_t, int64_t place) { chosen_at_.push_back(place); });
+    for_each(heads, broadcast_strides(other_, known.shape), [&](int64_t, int64_t place) { other_at_.push_back(place); });
+    Shape strides = dense_strides(known.shape, static_cast<int64_t>(rank) - 1);
+    y_row_ = columns_, y_head_ = rows_ * columns_;
+    if (turned) {
+      // the columns of all heads side by side, as the channels of a map lie
+      y_row_ = heads_count() * columns_, y_head_ = columns_;
+      strides = dense_strides(heads, static_cast<int64_t>(heads.size()) - 1);
+      for (int64_t& stride : strides) stride *= columns_;
+      strides.insert(strides.end(), {1, y_row_});
+    }
+    y = empty(Type::i32, a.steps, a.batch, known.shape, strides);
+    const int64_t both = known.left * known.right;
+    coincide_ = other_.type == Type::u8 && known.peak <= INT16_MAX && both <= 255 && row_ == 1 && column_ == 1;
+    chunk_ = std::min<int64_t>(most_chunk, 255 / std::max<int64_t>(both, 1));
+  }
+
+  void run(int threads) const {
+    const int64_t samples = y.steps * y.batch, heads = heads_count();
+    // heads are cut into parts where there is less than a sample for each thread
+    const int64_t parts = std::min(heads, (threads + samples - 1) / samples), part = (heads + parts - 1) / parts;
+    in_parallel(samples * parts, threads, [&](int64_t k) {
+      const int64_t t = k / parts / y.batch, n = k / parts % y.batch, first = k % parts * part;
+      const int64_t count = std::min(part, heads - first);
+      if (count > 0) coincide_ ? coincidences(t, n, first, count) : sums(t, n, first, count);
+    });
+  }
+
+  Tensor y;
+
+ private:
+  const Kernels& kernels_;
+  const Tensor &chosen_, &other_;
+  int64_t most_, rows_, columns_, inner_, row_, chosen_inner_, column_, other_inner_, y_row_, y_head_, chunk_;
+  std::vector<int64_t> chosen_at_, other_at_;
+  bool coincide_;
+
+  // what all heads read meanwhile stays in the second cache
+  static constexpr int64_t most_chunk = 128, row_tile = 32;
+
+  int64_t heads_count() const { return static_cast<int64_t>(chosen_at_.size()); }
+
+  void coincidences(int64_t t, int64_t n, int64_t first, int64_t count) const {
+    const int64_t width = rounded_up(columns_, product_rows), size = rounded_up(rows_, product_rows) * width;
+    const Buffer memory(count * size * 2);
+    std::memset(memory.data(), 0, static_cast<size_t>(count * size * 2));
+    for (int64_t k = 0; k < inner_; k += chunk_)
+      for (int64_t i = 0; i < count; ++i)
+        kernels_.coincidences({rows_, std::min(chunk_, inner_ - k), columns_,
+                               chosen_.at<uint8_t>(t, n) + chosen_at_[first + i] + k * chosen_inner_, chosen_inner_,
+                               other_.at<uint8_t>(t, n) + other_at_[first + i] + k * other_inner_, other_inner_, most_ == 1,
+                               memory.as<int16_t>() + i * size, width});
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t r = 0; r < rows_; ++r) {
+        const int16_t* from = memory.as<int16_t>() + i * size + r * width;
+        std::copy_n(from, columns_, y.at<int32_t>(t, n) + (first + i) * y_head_ + r * y_row_);
+      }
+  }
+
+  void sums(int64_t t, int64_t n, int64_t first, int64_t count) const {
+    // whole vectors of words; after each so many rows one of zeros
+    const int64_t width = rounded_up(columns_, 32);
+    const int64_t size = rounded_up(inner_, product_rows) / product_rows * (product_rows + 1) * width;
+    const Buffer memory(count * size * 2);
+    std::memset(memory.data(), 0, static_cast<size_t>(count * size * 2));
+    std::vector<bool> narrow(static_cast<size_t>(count));
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t largest = as_words(other_, t, n, other_at_[first + i], memory.as<int16_t>() + i * size, width);
+      // what the numbers are, not what they might be, tells whether their sums fit 16 bits
+      narrow[static_cast<size_t>(i)] = largest * most_ * inner_ <= INT16_MAX;
+    }
+    for (int64_t r = 0; r < rows_; r += row_tile)
+      for (int64_t i = 0; i < count; ++i)
+        kernels_.product({std::min(row_tile, rows_ - r), inner_, columns_,
+                          chosen_.at<uint8_t>(t, n) + chosen_at_[first + i] + r * row_, row_, chosen_inner_,
+                          memory.as<int16_t>() + i * size, width, most_ == 1, narrow[static_cast<size_t>(i)],
+                          y.at<int32_t>(t, n) + (first + i) * y_head_ + r * y_row_, y_row_});
+  }
+
+  // Copies one head of the other factor; returns its largest magnitude.
+  int64_t as_words(const Tensor& x, int64_t t, int64_t n, int64_t place, int16_t* to, int64_t width) const {
+    int64_t largest = 0;
+    with_type(x.type, [&](auto kind) {
+      using From = decltype(kind);
+      const From* from = x.at<From>(t, n) + place;
+      From low = 0, high = 0;
+      for (int64_t k = 0; k < inner_; ++k) {
+        int16_t* row = to + (k + k / product_rows) * width;
+        for (int64_t m = 0; m < columns_; ++m) {
+          const From number = from[k * other_inner_ + m * column_];
+          row[m] = static_cast<int16_t>(number);
+          low = std::min(low, number), high = std::max(high, number);
+        }
+      }
+      largest = std::max(static_cast<int64_t>(high), -static_cast<int64_t>(low));
+    });
+    return largest;
+  }
+};
+
+}  // namespace detail
+
+// The product, if one factor is held as bytes; the numbers of the other have to fit 16 bits.
+inline std::optional<Tensor> product(const Tensor& a, const Tensor& b, const KnownProduct& known, const Kernels& kernels, int threads) {
+  if (a.type != Type::u8 && b.type != Type::u8) return std::nullopt;
+  const bool turned = a.type != Type::u8 || (b.type == Type::u8 && known.turned);
+  const detail::Products made(a, b, known, turned, kernels);
+  made.run(threads);
+  return made.y;
+}
+
+}  // namespace spikedrive::engine
