@@ -119,9 +119,13 @@ class Twin:
         self._domains[op.module] = module.domain
         source = self.program.values[op.inputs[0]]
         unit = 2.0 ** (source.exponent - op.fraction)
-        for name, integer in (("threshold", op.threshold), ("reset_value", op.rest)):
-            if hasattr(module, name):
-                setattr(module, name, integer * unit)
+        if not op.carry and op.repeats == 1 and op.rest == 0:
+            # a neuron that forgets compares with its real thresholds
+            module.threshold *= source.divisor  # type: ignore[operator]
+        else:
+            for name, integer in (("threshold", op.threshold), ("reset_value", op.rest)):
+                if hasattr(module, name):
+                    setattr(module, name, integer * unit)
         if source.divisor != 1:
             step = 2.0**source.exponent
 

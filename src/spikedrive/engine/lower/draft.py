@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,8 @@ class NeuronDraft(Draft):
 
     def emit(self, bits: int) -> list[Op]:
         """The operation with its ladder of integers."""
+        if self._forgets():
+            return [self._exact(bits)]
         ops: list[Op] = []
         source = self.inputs[0].unit
         exponent = source.exponent(bits)
@@ -171,6 +174,21 @@ class NeuronDraft(Draft):
                    exponent=self.unit.offset, **self.fields)
         )  # fmt: skip
         return ops
+
+    def _forgets(self) -> bool:
+        """Whether every charge starts from zero, so that no reset is ever seen."""
+        return not self.fields["carry"] and self.fields["repeats"] == 1 and self.rest == 0.0
+
+    def _exact(self, bits: int) -> Neuron:
+        """The ladder of a neuron that forgets: its real thresholds, rounded up to the integers that reach them."""
+        source = self.inputs[0].unit
+        threshold = Fraction(self.threshold) * source.divisor / Fraction(2) ** source.exponent(bits)
+        rungs = [(m * threshold / 2, above) for m, above in self.fires_at]
+        ladder = tuple(math.floor(rung) + 1 if above else math.ceil(rung) for rung, above in rungs)
+        return Neuron(
+            name=self.name, inputs=(self.inputs[0].name,), module=self.module, ladder=ladder,
+            threshold=math.ceil(threshold), rest=0, exponent=self.unit.offset, **self.fields,
+        )  # fmt: skip
 
     def _fits(self, exponent: int, divisor: int) -> bool:
         scaled = [math.ldexp(v * divisor, -exponent) for v in (self.threshold, self.rest)]
