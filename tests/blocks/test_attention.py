@@ -115,7 +115,12 @@ def test_powers_of_two_are_shifts(scale: float) -> None:
         ({"variant": "sdsa3", "scale": -0.5}, ConfigError, "scale=-0.5"),
         ({"variant": "sdsa3", "scale": float("nan")}, ConfigError, "scale=nan"),
         ({"variant": "sdsa3", "pool": True}, ConfigError, "sdsa3 no pool"),
-        ({"variant": "sdsa1", "scale": 0.5}, ConfigError, "sdsa1 has no scale"),
+        ({"variant": "sdsa1", "scale": 0.5}, ConfigError, "sdsa1 has no scale and no value_ratio"),
+        (
+            {"variant": "sdsa1", "value_ratio": 2},
+            ConfigError,
+            "value_ratio=2, pool=False; sdsa1 has no scale",
+        ),
         ({"variant": "sdsa3", "heads": 3}, ConfigError, "heads=3 for 8 channels"),
         ({"variant": "sdsa3", "threshold": 0.0}, ConfigError, "threshold=0.0; it takes a number above 0"),
     ],

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spikedrive.blocks import ConvBN, DepthwisePointwise, DistilledLinear, LinearChain, RepConv, SepConv
+from spikedrive.blocks import (
+    ConvBN,
+    DepthwisePointwise,
+    DistilledLinear,
+    LayerScale,
+    LinearChain,
+    RepConv,
+    RepPointwise,
+    SepConv,
+)
 
 
 def perturbed(module: nn.Module) -> nn.Module:
@@ -34,6 +43,9 @@ CHAINS = {
     "rep_wide": lambda: RepConv(3, 4, 5, outer_bn=False),
     "rep_one": lambda: RepConv(1, 1),
     "separable": lambda: DepthwisePointwise(3, 4, 5),
+    "rep_pointwise": lambda: RepPointwise(4, 5),
+    "rep_pointwise_plain": lambda: RepPointwise(4, 5, ratio=1, outer_bn=False),
+    "scaled": lambda: LayerScale(RepConv(3, 4), 4, 0.25),
 }
 
 

@@ -17,10 +17,12 @@ from spikedrive.blocks import (
     Dropout,
     DropPath,
     MeanOverTime,
+    MembraneBlock,
     MembraneShortcut,
     PatchStem,
     SEWShortcut,
     describe_neuron,
+    integer_neuron,
     make_neuron,
 )  # fmt: skip
 from spikedrive.errors import ConfigError, UnknownNameError
@@ -184,3 +186,28 @@ def test_fuse_leaves_the_given_model_alone() -> None:
     assert isinstance(model.stages[0].downsample.project, ConvBN)
     assert isinstance(fused.stages[0].downsample.project, nn.Conv2d)
     assert fused.config == model.config
+
+
+def test_a_block_adds_its_branches_one_after_another() -> None:
+    class Double(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * x
+
+    class Square(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * x
+
+    x = torch.tensor([1.0, -2.0])
+    assert MembraneBlock(twice=Double(), square=Square())(x).tolist() == [12.0, 30.0]
+    assert MembraneBlock(square=Square(), twice=Double())(x).tolist() == [6.0, 6.0]
+
+
+def test_output_scales_are_multiplied_or_left_out() -> None:
+    neuron = {"name": "ILIF", "levels": 4, "scale": 0.25}
+    assert make_neuron(neuron, gain=2.0).domain.scale == 0.5
+    assert integer_neuron(neuron).domain.scale == 1.0
+    assert isinstance(integer_neuron("LIF"), LIF)
+    with pytest.raises(
+        ConfigError, match="LIF got the gain 2 and has no output scale; this place takes an ILIF"
+    ):
+        make_neuron("LIF", gain=2.0)

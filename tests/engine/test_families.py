@@ -8,13 +8,19 @@ import pytest
 import spikedrive as sd
 from engine.chains import images
 from engine.equality import equal_program
-from models.families import FAMILIES, inputs, tiny
+from models.families import INTEGER, inputs, tiny
 from spikedrive.engine.runtime import load
 
 pytestmark = pytest.mark.usefixtures("unaudited")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# compiling takes seconds: `make test-all` tries those whose smallest member is made of the same parts, too
+LARGER = {"v3", "v3_large_spiking"}
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(f, marks=[pytest.mark.slow] if f in LARGER else []) for f in INTEGER]
+)
 def test_every_family_compiles_to_an_equal_program(family, tmp_path):
     model = sd.fuse(tiny(family), dense_separable=True)
     example = inputs(family, model, batch=1)

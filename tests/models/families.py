@@ -18,6 +18,10 @@ _META = {
     "widths": (8, 16, 24), "depths": (1, 1, 1), "strides": (2, 2, 1), "transformer_stages": 1, "heads": 1,
     "stem_kernel": 3, "separable_kernel": 3,
 }  # fmt: skip
+_LARGE = {
+    "widths": (8, 16, 24), "depths": (1, 1, 1), "strides": (2, 2, 1), "heads": 1, "stem_kernel": 3, "conv_ratio": 2,
+    "layer_scale": 0.5,
+}  # fmt: skip
 TINY: list[tuple[str, dict[str, Any], int]] = [
     ("spike_driven_transformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
     (
@@ -27,6 +31,10 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ),
     ("meta_spikeformer_*", _META, 16),
     ("spikformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
+    ("e_spikeformer_nano", {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2}, 16),
+    ("e_spikeformer_*83m", _LARGE, 16),
+    ("e_spikeformer_*171m", _LARGE, 16),
+    ("e_spikeformer_*", {**_META, "value_ratio": 2}, 16),
 ]
 # one name for each shape that the code can take; the others differ in numbers that TINY replaces
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -47,7 +55,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "spikformer_8_384",
         {"neuron": {"name": "ILIF", "levels": 4}, "attention_scale": 1 / 64, "steps": 1},
     ),
+    "v3": ("e_spikeformer_5m", {}),
+    "v3_nano": ("e_spikeformer_nano", {}),
+    "v3_large": ("e_spikeformer_83m", {"distilled": True}),
+    "v3_large_spiking": ("e_spikeformer_spiking_171m", {}),
 }
+# their heads read membrane potentials as released
+HYBRID = {"v3_large"}
+INTEGER = [family for family in FAMILIES if family not in HYBRID]
 
 
 def tiny(family: str, **config: Any) -> SpikingModel:

@@ -10,7 +10,12 @@ from families import tiny
 
 import spikedrive as sd
 from spikedrive.errors import CheckpointError, ConfigError, UnknownNameError
-from spikedrive.models.metaformers import meta_spikeformer, spike_driven_transformer, spikformer
+from spikedrive.models.metaformers import (
+    e_spikeformer_large,
+    meta_spikeformer,
+    spike_driven_transformer,
+    spikformer,
+)
 
 V1 = {"width": 32, "depth": 1, "heads": 4, "classes": 5, "steps": 2}
 GOLDEN = {
@@ -23,6 +28,10 @@ GOLDEN = {
         {"widths": (8, 16, 32, 64, 80), "heads": 4, "classes": 20, "distilled": True, "steps": 1},
     ),
     "spikformer_cifar_tiny": ("spikformer_cifar_4_384", spikformer, {"width": 192, "depth": 1}),
+    "sdt_v3_large_base83M_tiny": (
+        "e_spikeformer_83m", e_spikeformer_large,
+        {"widths": (8, 16, 32, 64), "depths": (1, 1, 2, 2), "classes": 20, "distilled": True},
+    ),
 }  # fmt: skip
 
 

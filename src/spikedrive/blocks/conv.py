@@ -102,6 +102,40 @@ class RepConv(LinearChain):
         return conv_with_bias(weight, bias, self.depthwise)
 
 
+class RepPointwise(LinearChain):
+    """A 1 x 1 convolution that trains as two, each with a BatchNorm, and no neuron between them.
+
+    *Equation*: bn2(W2 bn1(W1 x)), then `outer_bn` where asked; the hidden width is int(in_channels ratio).
+    *Shapes*: x (N, C, H, W) -> (N, C', H, W).
+    *Multiplies*: real values between its two convolutions; none once `fused` into one 1 x 1 convolution, exactly.
+    *Source*: Spike-driven Transformer V3 (arXiv 2411.16061), RepConv (ratio 1.5) and RepConv2 (ratio 1) of the large
+    models' code.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, ratio: float = 1.5, *, outer_bn: bool = True
+    ) -> None:
+        super().__init__()
+        hidden = int(in_channels * ratio)
+        self.reduce = ConvBN(in_channels, hidden)
+        self.expand = ConvBN(hidden, out_channels)
+        self.outer_bn = nn.BatchNorm2d(out_channels) if outer_bn else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The chain, trainable."""
+        return self.outer_bn(self.expand(self.reduce(x)))
+
+    def fused(self, *, dense_separable: bool) -> nn.Conv2d:
+        """One 1 x 1 convolution with a bias."""
+        first_weight, first_bias = fold_batch_norm(self.reduce.conv.weight, None, self.reduce.bn)
+        weight, bias = fold_batch_norm(self.expand.conv.weight, None, self.expand.bn)
+        bias = bias + weight[:, :, 0, 0] @ first_bias
+        weight = torch.einsum("om,miyx->oiyx", weight[:, :, 0, 0], first_weight)
+        if isinstance(self.outer_bn, nn.BatchNorm2d):
+            weight, bias = fold_batch_norm(weight, bias, self.outer_bn)
+        return conv_with_bias(weight, bias, self.reduce.conv)
+
+
 class DepthwisePointwise(LinearChain):
     """A depthwise convolution and a 1x1 convolution with BatchNorm, and no neuron between them.
 

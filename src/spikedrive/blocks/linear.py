@@ -57,6 +57,33 @@ def conv_with_bias(weight: Tensor, bias: Tensor, like: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
+class LayerScale(LinearChain):
+    """A linear chain with a learned gain for each output channel: the end of a branch onto a membrane shortcut.
+
+    *Equation*: y = gain chain(x); `gain` starts small, so that a deep network begins near its shortcuts.
+    *Shapes*: x (N, C, H, W) -> (N, C', H, W); gain (C',).
+    *Multiplies*: one factor a channel, which `fused` folds into the weight.
+    *Source*: CaiT (arXiv 2103.17239), equation 4; QSD-Transformer's and Spike-driven Transformer V3's code.
+    """
+
+    def __init__(self, chain: LinearChain, channels: int, initial: float = 1e-6) -> None:
+        super().__init__()
+        self.chain = chain
+        self.gain = nn.Parameter(torch.full((channels,), float(initial)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """gain chain(x)."""
+        return self.chain(x) * self.gain.view(-1, 1, 1)
+
+    def fused(self, *, dense_separable: bool) -> nn.Conv2d:
+        """The chain's convolution with the gain in its weight and bias."""
+        conv = self.chain.fused(dense_separable=dense_separable)
+        assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+        gain = self.gain.double()
+        weight, bias = conv.weight.double() * gain.view(-1, 1, 1, 1), conv.bias.double() * gain
+        return conv_with_bias(weight, bias, conv)
+
+
 class DistilledLinear(LinearChain):
     """Two linear heads on the same spikes: the labels' and the teacher's.
 

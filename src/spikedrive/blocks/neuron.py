@@ -8,25 +8,33 @@ from functools import partial
 from typing import Any
 
 from spikedrive.errors import ConfigError
-from spikedrive.neurons import Neuron, get_neuron
+from spikedrive.neurons import ILIF, Neuron, get_neuron
 from spikedrive.neurons.neuron import check_number
 
 NeuronLike = str | Mapping[str, Any] | Callable[[], Neuron]
 """A registered name, `{"name": ..., **arguments}`, a class, or a factory without arguments."""
 
 
-def make_neuron(neuron: NeuronLike, *, threshold: float = 1.0) -> Neuron:
-    """A new neuron whose threshold is `threshold` times its own.
+def make_neuron(neuron: NeuronLike, *, threshold: float = 1.0, gain: float = 1.0) -> Neuron:
+    """A new neuron whose threshold is `threshold` times its own, and whose output `gain` times.
 
-    *Multiplies*: none; a threshold is a comparison.
-    *Raises*: ConfigError for what is no neuron, or a threshold where the neuron has none;
-    UnknownNameError for an unknown name.
+    *Multiplies*: none; a threshold is a comparison, and an output scale folds into the next weight.
+    *Raises*: ConfigError for what is no neuron, a threshold where the neuron has none, or a gain where it has no
+    output scale; UnknownNameError for an unknown name.
 
     >>> make_neuron({"name": "ILIF", "levels": 2}, threshold=0.5).threshold
     0.5
     """
     check_number("make_neuron", "threshold", threshold, above=0)
+    check_number("make_neuron", "gain", gain, above=0)
     made: Any = _build(neuron)
+    if gain != 1.0:
+        if not isinstance(made, ILIF):
+            raise ConfigError(
+                f"{type(made).__name__} got the gain {gain:g} and has no output scale; this place takes an ILIF. "
+                "Use one, or a gain of 1."
+            )
+        made.scale *= gain
     if threshold == 1.0:
         return made
     own = getattr(made, "threshold", None)
@@ -36,6 +44,21 @@ def make_neuron(neuron: NeuronLike, *, threshold: float = 1.0) -> Neuron:
             "takes a neuron with one. Use LIF, PLIF, IF or ILIF."
         )
     made.threshold = own * threshold
+    return made
+
+
+def integer_neuron(neuron: NeuronLike) -> Neuron:
+    """A new neuron that emits plain integers 0..D, whatever its output scale would be.
+
+    *Multiplies*: none.
+    *Raises*: as `make_neuron`.
+
+    >>> integer_neuron({"name": "ILIF", "scale": 0.25}).domain
+    Domain(low=0, high=4, scale=1.0)
+    """
+    made = make_neuron(neuron)
+    if isinstance(made, ILIF):
+        made.scale = 1.0
     return made
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.blocks.linear import DistilledLinear
-from spikedrive.blocks.neuron import NeuronLike, make_neuron
+from spikedrive.blocks.neuron import NeuronLike, integer_neuron, make_neuron
 from spikedrive.state import Stateful
 
 
@@ -35,6 +35,7 @@ class ClassifyHead(nn.Module):
 
     *Shapes*: x (T, B, C, H, W) -> (B, K); with `per_step` (T, B, K), for losses such as TET.
     With `distilled` there are two linear layers: in training (labels', teacher's), in eval their mean.
+    With `integers` an integer neuron emits 0..D here, whatever its output scale is elsewhere.
     With `neuron=None` x are spikes already and the linear layer meets their sums.
     *Multiplies*: the mean over positions folds into the neuron's threshold, or into the weight without a neuron.
     """
@@ -47,9 +48,11 @@ class ClassifyHead(nn.Module):
         neuron: NeuronLike | None = "LIF",
         per_step: bool = False,
         distilled: bool = False,
+        integers: bool = False,
     ) -> None:
         super().__init__()
-        self.neuron = nn.Identity() if neuron is None else make_neuron(neuron)
+        make = integer_neuron if integers else make_neuron
+        self.neuron = nn.Identity() if neuron is None else make(neuron)
         self.linear = DistilledLinear(channels, classes) if distilled else nn.Linear(channels, classes)
         self.readout = nn.Identity() if per_step else MeanOverTime()
         if distilled:

@@ -74,6 +74,28 @@ class MembraneShortcut(nn.Module):
         return x + self.drop_path(branch)
 
 
+class MembraneBlock(nn.Module):
+    """Branches one after another, each with a membrane shortcut; a branch is found under its name.
+
+    *Equation*: x = x + drop_path(branch(x)) for each branch, in the order given.
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
+    *Multiplies*: what its branches do.
+    """
+
+    def __init__(self, drop_path: float = 0.0, **branches: nn.Module) -> None:
+        super().__init__()
+        self.order = tuple(branches)
+        for name, branch in branches.items():
+            self.add_module(name, branch)
+        self.shortcut = MembraneShortcut(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The potentials after every branch."""
+        for name in self.order:
+            x = self.shortcut(x, getattr(self, name)(x))
+        return x
+
+
 class SEWShortcut(nn.Module):
     """Joins the spikes of a branch with the spikes that it started from.
 

@@ -27,9 +27,10 @@ class SpikeAttention(nn.Module):
     *Equation*: sdsa1: z = q * N(sum over tokens of k * v), elementwise, and y = proj(z)
                 sdsa3: z = N(scale q (k^T v)),                            and y = proj(z)
 
-    The last neuron's threshold is `threshold` times its own. `pool` (sdsa1 only) widens k, v, the products k * v
+    The last neuron's threshold is `threshold` times its own, and its output `gain` times. v has `value_ratio` times the
+    channels of q and k. `pool` (sdsa1 only) widens k, v, the products k * v
     and z by a 3 x 3 maximum; the last two over the plane of head channels and tokens. `joint` projects q, k and v by
-    one chain of triple width, which with RepConv shares its first two convolutions. With `neuron_last` the first
+    one chain of their joint width, which with RepConv shares its first two convolutions. With `neuron_last` the first
     neuron stands at the end instead: the branch of a SEW shortcut, x being spikes.
 
     *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
@@ -39,8 +40,9 @@ class SpikeAttention(nn.Module):
     no power of two, or a variant gets an argument that it has no use for.
     *Source*: sdsa1: Spike-driven Transformer (arXiv 2307.01694), equation 11; `pool` is its code's DVS mode, whose
     pooling over (tokens x head channels) looks unintended and is kept. sdsa3: Spike-driven Transformer V2
-    (arXiv 2404.03663), scale 1/8 whatever the width of a head; with `neuron_last` it is the spiking self-attention
-    of Spikformer (arXiv 2209.15425), equations 5 to 8.
+    (arXiv 2404.03663), scale 1/8 whatever the width of a head; `value_ratio` is V3's (arXiv 2411.16061), `gain`
+    QSD-Transformer's (arXiv 2501.13492); with `neuron_last` it is the spiking self-attention of Spikformer
+    (arXiv 2209.15425), equations 5 to 8.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class SpikeAttention(nn.Module):
         output: Callable[[int, int], nn.Module] | None = None,
         neuron: NeuronLike = "LIF",
         threshold: float = 0.5,
+        gain: float = 1.0,
         scale: float = 1.0,
+        value_ratio: int = 1,
         pool: bool = False,
         joint: bool = False,
         neuron_last: bool = False,
@@ -71,10 +75,11 @@ class SpikeAttention(nn.Module):
                 f"SpikeAttention got scale={scale}; it takes a power of two, which is a shift. "
                 "Fold another factor into threshold."
             )
-        if (variant == "sdsa1" and scale != 1.0) or (variant == "sdsa3" and pool):
+        check_number("SpikeAttention", "value_ratio", value_ratio, low=1)
+        if (variant == "sdsa1" and (scale != 1.0 or value_ratio != 1)) or (variant == "sdsa3" and pool):
             raise ConfigError(
-                f"SpikeAttention {variant} got scale={scale}, pool={pool}; sdsa1 has no scale and sdsa3 no pool. "
-                "Leave it out."
+                f"SpikeAttention {variant} got scale={scale}, value_ratio={value_ratio}, pool={pool}; sdsa1 has no "
+                "scale and no value_ratio, sdsa3 no pool. Leave it out."
             )
         self.heads, self.variant, self.scale, self.pool, self.joint = (
             heads,
@@ -83,21 +88,22 @@ class SpikeAttention(nn.Module):
             pool,
             joint,
         )
+        self.widths = (channels, channels, channels * value_ratio)
         self.in_neuron = nn.Identity() if neuron_last else make_neuron(neuron)
         if joint:
-            self.qkv = projection(channels, 3 * channels)
+            self.qkv = projection(channels, sum(self.widths))
         else:
-            self.q, self.k, self.v = (projection(channels, channels) for _ in range(3))
+            self.q, self.k, self.v = (projection(channels, width) for width in self.widths)
         self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron(neuron) for _ in range(3))
-        self.out_neuron = make_neuron(neuron, threshold=threshold)
-        self.proj = (output or projection)(channels, channels)
+        self.out_neuron = make_neuron(neuron, threshold=threshold, gain=gain)
+        self.proj = (output or projection)(self.widths[2], channels)
         self.end_neuron = make_neuron(neuron) if neuron_last else nn.Identity()
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         """The branch, without its shortcut."""
         s = self.in_neuron(x_TBCHW)
         if self.joint:
-            q, k, v = over_time(self.qkv, s).chunk(3, 2)
+            q, k, v = over_time(self.qkv, s).split(self.widths, 2)
         else:
             q, k, v = over_time(self.q, s), over_time(self.k, s), over_time(self.v, s)
         q, k, v = self.q_neuron(q), self.k_neuron(k), self.v_neuron(v)

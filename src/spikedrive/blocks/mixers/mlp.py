@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from spikedrive.blocks.conv import ConvBN
+from spikedrive.blocks.linear import LayerScale
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError
 from spikedrive.ops.fold import over_time
@@ -14,6 +15,7 @@ class MLP(nn.Module):
     """neuron, conv C -> rC, BN, neuron, conv rC -> C, BN: the branch of a membrane shortcut.
 
     With `neuron_last` the first neuron stands at the end instead: the branch of a SEW shortcut, x being spikes.
+    With `layer_scale` the branch ends in a learned gain a channel that starts there (`LayerScale`).
     With `inner_shortcut` (r = 1) the input is added after the first BN, too, and the branch returns both parts.
 
     *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
@@ -32,6 +34,7 @@ class MLP(nn.Module):
         bias: bool = True,
         inner_shortcut: bool = False,
         neuron_last: bool = False,
+        layer_scale: float | None = None,
         neuron: NeuronLike = "LIF",
     ) -> None:
         super().__init__()
@@ -44,7 +47,8 @@ class MLP(nn.Module):
         self.in_neuron = nn.Identity() if neuron_last else make_neuron(neuron)
         self.expand = ConvBN(channels, hidden, kernel_size, bias=bias)
         self.mid_neuron = make_neuron(neuron)
-        self.reduce = ConvBN(hidden, channels, kernel_size, bias=bias)
+        reduce = ConvBN(hidden, channels, kernel_size, bias=bias)
+        self.reduce = reduce if layer_scale is None else LayerScale(reduce, channels, layer_scale)
         self.end_neuron = make_neuron(neuron) if neuron_last else nn.Identity()
         self.inner_shortcut = inner_shortcut
 

@@ -1,5 +1,17 @@
 """Pyramids and columns of token mixers and channel mixers: spiking transformers and spiking MLPs."""
 
-from spikedrive.models.metaformers import meta_spikeformer, spike_driven_transformer, spikformer
+from spikedrive.models.metaformers import (
+    e_spikeformer,
+    e_spikeformer_large,
+    meta_spikeformer,
+    spike_driven_transformer,
+    spikformer,
+)
 
-__all__ = ["meta_spikeformer", "spike_driven_transformer", "spikformer"]
+__all__ = [
+    "e_spikeformer",
+    "e_spikeformer_large",
+    "meta_spikeformer",
+    "spike_driven_transformer",
+    "spikformer",
+]

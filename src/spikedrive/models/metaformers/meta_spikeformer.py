@@ -20,7 +20,6 @@ Three lines of models:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, get_args
@@ -30,74 +29,25 @@ from torch import Tensor, nn
 from spikedrive.blocks import (
     MLP,
     ClassifyHead,
-    Downsample,
     InputKind,
-    MembraneShortcut,
+    MembraneBlock,
     NeuronLike,
     RepConv,
     SepConv,
     SpikeAttention,
     SpikingModel,
-    select_levels,
+    pyramid_features,
+    pyramid_stages,
     spread_over_levels,
 )
-from spikedrive.errors import ConfigError, unknown_name
+from spikedrive.errors import unknown_name
 from spikedrive.models._registry import register_model
+from spikedrive.models.metaformers import _layout
+from spikedrive.neurons.neuron import check_number
 
 Init = Literal["released", "levels"]
 """The original's (PyTorch's own for convolutions); or normal with variance 1 / fan-in, and BatchNorms that
 spread the membrane over an integer neuron's levels (`blocks.spread_over_levels`)."""
-
-
-class _ConvBlock(nn.Module):
-    """SepConv and a two-layer k x k mixer, each with a membrane shortcut."""
-
-    def __init__(
-        self, channels: int, *, kernel_size: int, separable_ratio: float, ratio: float, spiking: bool,
-        drop_path: float, neuron: NeuronLike,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.separable = SepConv(
-            channels, kernel_size=kernel_size, ratio=separable_ratio, neuron=neuron, spiking=spiking
-        )
-        self.mlp = MLP(channels, ratio, kernel_size=3, bias=False, neuron=neuron)
-        self.shortcut = MembraneShortcut(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.shortcut(x, self.separable(x))
-        return self.shortcut(x, self.mlp(x))
-
-
-class _TransformerBlock(nn.Module):
-    """SDSA-3 on RepConv projections and a two-layer 1 x 1 mixer, each with a membrane shortcut."""
-
-    def __init__(
-        self, channels: int, *, heads: int, scale: float, threshold: float, joint_qkv: bool, outer_bn: bool,
-        ratio: float, bias: bool, drop_path: float, neuron: NeuronLike,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.attention = SpikeAttention(
-            channels, heads, variant="sdsa3", projection=partial(RepConv, outer_bn=outer_bn), neuron=neuron,
-            threshold=threshold, scale=scale, joint=joint_qkv,
-        )  # fmt: skip
-        self.mlp = MLP(channels, ratio, bias=bias, neuron=neuron)
-        self.shortcut = MembraneShortcut(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.shortcut(x, self.attention(x))
-        return self.shortcut(x, self.mlp(x))
-
-
-class _Stage(nn.Module):
-    """Downsampling, then blocks of one kind."""
-
-    def __init__(self, downsample: nn.Module, blocks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = nn.Sequential(*blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(self.downsample(x))
 
 
 class MetaSpikeformer(SpikingModel):
@@ -146,34 +96,30 @@ class MetaSpikeformer(SpikingModel):
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
         if init not in get_args(Init):
             raise unknown_name("initialisation", init, get_args(Init))
-        if not len(widths) == len(depths) == len(strides) >= transformer_stages >= 0 or not widths:
-            raise ConfigError(
-                f"MetaSpikeformer got {len(widths)} widths, {len(depths)} depths, {len(strides)} strides and "
-                f"transformer_stages={transformer_stages}; it takes one of each a stage, and at most as many "
-                "transformer stages. Make the lists equally long."
-            )
-        conv = partial(
-            _ConvBlock, kernel_size=separable_kernel, separable_ratio=separable_ratio, ratio=conv_ratio,
-            spiking=spiking_separable, neuron=neuron,
-        )  # fmt: skip
-        transformer = partial(
-            _TransformerBlock, heads=heads, scale=attention_scale, threshold=attention_threshold,
-            joint_qkv=joint_qkv, outer_bn=outer_bn, ratio=mlp_ratio, bias=bias, neuron=neuron,
-        )  # fmt: skip
-        stages, built = [], 0
-        for i, (width, depth, stride) in enumerate(zip(widths, depths, strides, strict=True)):
-            first = i == 0
-            downsample = Downsample(
-                in_channels if first else widths[i - 1], width, stem_kernel if first else 3, stride=stride,
-                bias=bias, neuron=None if first else neuron,
+        check_number("MetaSpikeformer", "transformer_stages", transformer_stages, low=0, high=len(widths))
+
+        def block(stage: int, width: int, rate: float) -> MembraneBlock:
+            if stage < len(widths) - transformer_stages:
+                return MembraneBlock(
+                    rate,
+                    separable=SepConv(
+                        width, kernel_size=separable_kernel, ratio=separable_ratio, neuron=neuron,
+                        spiking=spiking_separable,
+                    ),
+                    mlp=MLP(width, conv_ratio, kernel_size=3, bias=False, neuron=neuron),
+                )  # fmt: skip
+            attention = SpikeAttention(
+                width, heads, variant="sdsa3", projection=partial(RepConv, outer_bn=outer_bn), neuron=neuron,
+                threshold=attention_threshold, scale=attention_scale, joint=joint_qkv,
             )  # fmt: skip
-            block = transformer if i >= len(widths) - transformer_stages else conv
-            blocks = []
-            for _ in range(depth):
-                blocks.append(block(width, drop_path=drop_path * built / max(1, sum(depths) - 1)))
-                built += 1
-            stages.append(_Stage(downsample, blocks))
-        self.stages = nn.ModuleList(stages)
+            return MembraneBlock(
+                rate, attention=attention, mlp=MLP(width, mlp_ratio, bias=bias, neuron=neuron)
+            )
+
+        self.stages = pyramid_stages(
+            widths, depths, strides, in_channels=in_channels, block=block, stem_kernel=stem_kernel, bias=bias,
+            drop_path=drop_path, neuron=neuron,
+        )  # fmt: skip
         self.head = ClassifyHead(widths[-1], classes, neuron=neuron, distilled=distilled)
         _initialise(self, init)
 
@@ -186,14 +132,7 @@ class MetaSpikeformer(SpikingModel):
 
     def forward_features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
         """The potentials after each asked stage, (T, B, C, H, W)."""
-        chosen = select_levels(levels, len(self.stages))
-        x = self.encode(x)
-        features = []
-        for level, stage in enumerate(self.stages[: chosen[-1] + 1]):
-            x = stage(x)
-            if level in chosen:
-                features.append(x)
-        return features
+        return pyramid_features(self.stages, self.encode(x), levels)
 
 
 def _initialise(model: MetaSpikeformer, init: Init) -> None:
@@ -207,16 +146,7 @@ def _initialise(model: MetaSpikeformer, init: Init) -> None:
         spread_over_levels(model)
 
 
-_STAGES = {
-    "downsample1_1": "stages.0.downsample", "ConvBlock1_1.0": "stages.0.blocks.0",
-    "downsample1_2": "stages.1.downsample", "ConvBlock1_2.0": "stages.1.blocks.0",
-    "downsample2": "stages.2.downsample", "ConvBlock2_1.0": "stages.2.blocks.0",
-    "ConvBlock2_2.0": "stages.2.blocks.1",
-    "downsample3": "stages.3.downsample", "block3": "stages.3.blocks",
-    "downsample4": "stages.4.downsample", "block4": "stages.4.blocks",
-}  # fmt: skip
 _PARTS = (
-    (r"encode_conv", "project.conv"), (r"encode_bn", "project.bn"), (r"encode_lif", "neuron"),
     (r"Conv\.pwconv1", "separable.expand.conv"), (r"Conv\.bn1", "separable.expand.bn"),
     (r"Conv\.dwconv", "separable.mix.depthwise"), (r"Conv\.pwconv2", "separable.mix.pointwise.conv"),
     (r"Conv\.bn2", "separable.mix.pointwise.bn"),
@@ -224,16 +154,12 @@ _PARTS = (
     (r"(?<=\d\.)conv1", "mlp.expand.conv"), (r"(?<=\d\.)bn1", "mlp.expand.bn"),
     (r"(?<=\d\.)conv2", "mlp.reduce.conv"), (r"(?<=\d\.)bn2", "mlp.reduce.bn"),
     (r"(?<=\d\.)lif1", "mlp.in_neuron"), (r"(?<=\d\.)lif2", "mlp.mid_neuron"),
-    (r"attn\.head_lif", "attention.in_neuron"), (r"attn\.attn_lif", "attention.out_neuron"),
-    (r"attn\.([qkv])_lif", r"attention.\1_neuron"),
     (r"attn\.([qkv]|proj)_conv\.0\.body\.0", r"attention.\1.reduce"),
     (r"attn\.([qkv]|proj)_conv\.0\.body\.1\.bn", r"attention.\1.pad_bn"),
     (r"attn\.([qkv]|proj)_conv\.0\.body\.2\.0", r"attention.\1.depthwise"),
     (r"attn\.([qkv]|proj)_conv\.0\.body\.2\.1", r"attention.\1.expand"),
     (r"attn\.([qkv]|proj)_conv\.0\.body\.2\.2", r"attention.\1.bn"),
     (r"attn\.([qkv]|proj)_conv\.1", r"attention.\1.outer_bn"),
-    (r"mlp\.fc1_(conv|bn)", r"mlp.expand.\1"), (r"mlp\.fc2_(conv|bn)", r"mlp.reduce.\1"),
-    (r"mlp\.fc1_lif", "mlp.in_neuron"), (r"mlp\.fc2_lif", "mlp.mid_neuron"),
 )  # fmt: skip
 
 
@@ -243,28 +169,13 @@ def rename(key: str, *, distilled: bool = False) -> str:
     >>> rename("block3.0.attn.q_conv.0.body.1.bn.weight")
     'stages.3.blocks.0.attention.q.pad_bn.weight'
     """
-    if key == "lif":
-        return "head.neuron"
-    if key.startswith(("head.", "head_kd.")):
-        part, name = key.split(".", 1)
-        middle = {"head": ".label" if distilled else "", "head_kd": ".teacher"}[part]
-        return f"head.linear{middle}.{name}"
-    for theirs, ours in _STAGES.items():
-        if key.startswith(theirs + "."):
-            key = ours + key[len(theirs) :]
-            break
-    for pattern, ours in _PARTS:
-        key = re.sub(pattern, ours, key)
-    return key
+    return _layout.rename(key, _PARTS, distilled=distilled)
 
 
 def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """The published layout in our names; Conv1d weights get their second spatial axis."""
-    distilled = any(key.startswith("head_kd.") for key in state_dict)
-    return {
-        rename(key, distilled=distilled): value.unsqueeze(-1) if value.dim() == 3 else value
-        for key, value in state_dict.items()
-    }
+    distilled = _layout.is_distilled(state_dict)
+    return {rename(key, distilled=distilled): _layout.as_conv2d(value) for key, value in state_dict.items()}
 
 
 _published = partial(
