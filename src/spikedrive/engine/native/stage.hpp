@@ -320,21 +320,23 @@ class Sample {
     const Weights& w = *p_.weights;
     const int64_t steps = p_.input.steps;
     const Buffer sums(steps * count * w.padded * 4);
+    std::vector<Run> runs;
     for (int64_t t = 0; t < steps; ++t)
       for (int64_t done = 0; done < count;) {
         const int64_t r = (first + done) / map_.columns, x = (first + done) % map_.columns;
-        const int64_t columns = std::min(count - done, map_.columns - x);
-        int32_t* y = sums.as<int32_t>() + (t * count + done) * w.padded;
-        done += columns;
-        const int64_t channels = w.depthwise ? w.outputs : w.channels;
+        const int64_t columns = std::min(count - done, map_.columns - x), channels = w.depthwise ? w.outputs : w.channels;
         const uint8_t* at = maps_.steps[t] + r * map_.row_stride * maps_.row + x * map_.stride * channels;
         if (w.depthwise)
           p_.kernels->depthwise({at, map_.dilation_rows * maps_.row, map_.stride * channels, w.rows, w.columns,
-                                 map_.dilation * channels, channels, w.taps.data(), p_.binary, w.narrow, columns, y});
+                                 map_.dilation * channels, channels, w.taps.data(), p_.binary, w.narrow, columns,
+                                 sums.as<int32_t>() + (t * count + done) * w.padded});
         else
-          p_.kernels->dense({{at, w.rows, w.length, maps_.row, map_.stride * channels}, w.dense(), w.dense_stride,
-                             columns, w.outputs, y});
+          runs.push_back({at, columns});
+        done += columns;
       }
+    if (!w.depthwise)
+      p_.kernels->dense({runs.data(), static_cast<int64_t>(runs.size()), w.rows, w.length, maps_.row, map_.stride * w.channels,
+                         w.dense(), w.dense_stride, w.outputs, sums.as<int32_t>()});
     settle.sums = sums.as<int32_t>();
     settle.sums_row = w.padded;
     settle.sums_step = count * w.padded;

@@ -10,22 +10,23 @@ namespace spikedrive::engine {
 // Dense sums work on this many outputs at a time, and sums of what fired on as many or on twice as many.
 constexpr int64_t group = 64;
 
-// A window of a map (rows, columns, channels) of bytes: `segments` runs of bytes that lie side by side, one a row of
-// the kernel, `row` bytes apart. From one output column to the next the window moves by `step` bytes.
-struct Windows {
+// Output columns side by side; the first one's window begins at `from`.
+struct Run {
   const uint8_t* from;
-  int64_t segments, length, row, step;
+  int64_t columns;
 };
 
-// Sums of weights over windows: y[x][k] = sum_i,j w[i][j][k] from[i row + x step + j].
+// Sums of weights over windows, y[x][k] = sum_i,j w[i][j][k] from[i row + x step + j], for each column x of each run. A
+// window of a map (rows, columns, channels) of bytes has `segments` runs of `length` bytes, one a row of the kernel, `row`
+// bytes apart; from one output column to the next it moves by `step` bytes.
 struct Dense {
-  Windows windows;
+  const Run* runs;
+  int64_t run_count, segments, length, row, step;
   // [output / 16][segment][length / 4][16][4], zero where padded
   const int8_t* weight;
   // bytes of one group of 16 outputs
-  int64_t weight_stride;
-  int64_t columns, outputs;
-  // (columns, outputs rounded up to `group`)
+  int64_t weight_stride, outputs;
+  // (columns of all runs, outputs rounded up to `group`)
   int32_t* y;
 };
 

@@ -57,6 +57,7 @@ inline __attribute__((always_inline)) void settle_some(const Settle& p, const Ch
   const int64_t count = whole ? parts * lanes : some;
   const int64_t width = p.wide ? 256 : 128;
   Lanes v[parts], shift[parts] = {}, bias[parts] = {}, sums[parts] = {};
+#pragma GCC unroll 4
   for (int q = 0; q < parts; ++q) v[q] = neuron.rest;
   if (p.state) take<parts, whole>(p.state + n * p.state_row + k, count, v);
   if (p.shift) {
@@ -70,35 +71,39 @@ inline __attribute__((always_inline)) void settle_some(const Settle& p, const Ch
         const auto excess = static_cast<uint16_t>(p.entries[slot] * p.excess);
         // a whole vector's sums lie side by side, so that where each lane stands is known here
         const int64_t first = parts * lanes == vector_bytes ? k : 0;
+#pragma GCC unroll 4
         for (int q = 0; q < parts; ++q)
           sums[q] = gathered_lanes(p.gathered + slot * width + 2 * first, k - first + q * lanes, excess);
       } else {
         take<parts, whole>(p.sums + t * p.sums_step + n * p.sums_row + k, count, sums);
       }
       if (p.shift)
+#pragma GCC unroll 4
         for (int q = 0; q < parts; ++q) sums[q] = (sums[q] << shift[q]) + bias[q];
     }
     Lanes y[parts];
+#pragma GCC unroll 4
     for (int q = 0; q < parts; ++q) y[q] = sums[q];
     if (p.other) {
       Lanes other[parts];
       take<parts, whole>(p.other + t * p.other_step + n * p.other_row + k, count, other);
+#pragma GCC unroll 4
       for (int q = 0; q < parts; ++q) y[q] += other[q];
     }
     if (p.result && (t == 0 || p.result_step)) give<parts, whole>(p.result + t * p.result_step + n * p.result_row + k, count, y);
     if (!p.fire) continue;
     uint64_t bits = 0;
+#pragma GCC unroll 4
     for (int q = 0; q < parts; ++q) {
-      if (!neuron.carry) v[q] = neuron.rest;
       Lanes charge = y[q] << neuron.fraction;
       if (neuron.decay_input) charge -= charge >> neuron.decay;
-      const Lanes h = (v[q] >> neuron.decay) + neuron.back + charge;
+      const Lanes h = (neuron.carry ? (v[q] >> neuron.decay) + neuron.back : neuron.rest) + charge;
       // all ones, which is -1, where it fired
       Lanes fired = h >= neuron.rungs[0];
       if (many) {
         for (int r = 1; r < neuron.count; ++r) fired += h >= neuron.rungs[r];
         y[q] = -fired;
-        v[q] = neuron.hard ? (fired != 0 ? neuron.rest : h) : h + neuron.threshold * fired;
+        if (neuron.carry) v[q] = neuron.hard ? (fired != 0 ? neuron.rest : h) : h + neuron.threshold * fired;
       } else {
         bits |= static_cast<uint64_t>(lane_bits(fired)) << (q * lanes);
         v[q] = fired ? (neuron.hard ? neuron.rest : h - neuron.threshold) : h;
@@ -106,9 +111,15 @@ inline __attribute__((always_inline)) void settle_some(const Settle& p, const Ch
     }
     uint8_t* spikes = p.spikes + t * p.spikes_step + n * p.spikes_row + (p.bits ? k / 8 : k);
     if (many) {
-      alignas(64) int32_t held[parts * lanes];
-      give<parts, true>(held, count, y);
-      for (int64_t i = 0; i < count; ++i) spikes[i] = static_cast<uint8_t>(held[i]);
+      if (whole) {
+#pragma GCC unroll 4
+        for (int q = 0; q < parts; ++q) store_bytes(spikes + q * lanes, y[q]);
+        continue;
+      }
+      alignas(64) uint8_t held[parts * lanes];
+#pragma GCC unroll 4
+      for (int q = 0; q < parts; ++q) store_bytes(held + q * lanes, y[q]);
+      std::memcpy(spikes, held, static_cast<size_t>(count));
       continue;
     }
     if (!whole) bits &= (uint64_t{1} << count) - 1;

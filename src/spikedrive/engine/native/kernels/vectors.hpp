@@ -71,6 +71,16 @@ inline __attribute__((always_inline)) Lanes signed_lanes(HalfWords x) {
 #endif
 }
 
+// The lowest byte of each lane.
+inline __attribute__((always_inline)) void store_bytes(uint8_t* to, Lanes x) {
+#if SPIKEDRIVE_RUN_LEVEL >= 2
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8((__m512i)x));
+#else
+  using LaneBytes = uint8_t __attribute__((vector_size(vector_bytes / 4)));
+  store(to, __builtin_convertvector(x, LaneBytes));
+#endif
+}
+
 // One bit a lane, of a vector whose lanes are all ones or all zeros.
 inline __attribute__((always_inline)) uint32_t lane_bits(Lanes x) {
 #if SPIKEDRIVE_RUN_LEVEL >= 2
