@@ -63,7 +63,7 @@ def test_shortcuts_join_as_their_equations_say() -> None:
     assert torch.equal(MembraneShortcut()(x, branch), x + branch)
     assert SEWShortcut("add")(x, branch).tolist() == [0, 1, 1, 2]
     assert SEWShortcut("and")(x, branch).tolist() == [0, 0, 0, 1]
-    assert SEWShortcut("iand")(x, branch).tolist() == [0, 1, 0, 0]
+    assert SEWShortcut("iand")(x, branch).tolist() == [0, 0, 1, 0]
     with pytest.raises(UnknownNameError, match="no SEW connection named 'or'"):
         SEWShortcut("or")
 

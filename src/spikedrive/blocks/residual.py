@@ -99,12 +99,12 @@ class MembraneBlock(nn.Module):
 class SEWShortcut(nn.Module):
     """Joins the spikes of a branch with the spikes that it started from.
 
-    *Equation*: "add" y = x + branch · "and" y = x branch · "iand" y = (1 - x) branch.
+    *Equation*: "add" y = x + branch · "and" y = x branch · "iand" y = x (1 - branch).
     *Shapes*: x, branch (T, B, C, H, W) -> (T, B, C, H, W).
     *Multiplies*: none for binary spikes ("and" and "iand" are gates). "add" leaves integers 0..2, one more at
     every further block, so that what follows is additive in integers, not in spikes.
     *Raises*: UnknownNameError for another `connect`.
-    *Source*: SEW ResNet (arXiv 2102.04159), equation 6.
+    *Source*: SEW ResNet (arXiv 2102.04159), table 1: a silent branch is the identity of "add" and "iand".
     """
 
     def __init__(self, connect: Connect = "add", *, drop_path: float = 0.0) -> None:
@@ -119,7 +119,7 @@ class SEWShortcut(nn.Module):
         branch = self.drop_path(branch)
         if self.connect == "add":
             return x + branch
-        return (x if self.connect == "and" else 1 - x) * branch
+        return x * (branch if self.connect == "and" else 1 - branch)
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""
