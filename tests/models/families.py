@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import spikedrive as sd
-from spikedrive.blocks import SpikingModel
+from spikedrive.blocks import FlatHead, SpikingModel
+from spikedrive.models import get_card
 
 # the first pattern that matches a registered name gives its small arguments and the size of its pictures
 _META = {
@@ -30,6 +31,10 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
         16,
     ),
     ("meta_spikeformer_*", _META, 16),
+    ("sew_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
+    ("ms_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
+    ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
+    ("asa_csnn", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3}, 16),
     ("spikformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
     ("e_spikeformer_nano", {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2}, 16),
     ("e_spikeformer_*83m", _LARGE, 16),
@@ -59,10 +64,18 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "v3_nano": ("e_spikeformer_nano", {}),
     "v3_large": ("e_spikeformer_83m", {"distilled": True}),
     "v3_large_spiking": ("e_spikeformer_spiking_171m", {}),
+    "sew": ("sew_resnet50", {"stem_pool": False}),
+    "sew_integer": ("sew_resnet_nano", {}),
+    "ms": ("ms_resnet104", {}),
+    "ms_spiking": ("ms_resnet_spiking18", {}),
+    "vgg": ("spiking_vgg11", {"neuron": {"name": "LIF", "threshold": 0.25}, "init": "levels"}),
+    "vgg_integer": ("spiking_vgg_nano", {}),
+    "asa": ("asa_csnn", {}),
 }
-# their heads read membrane potentials as released
-HYBRID = {"v3_large"}
-INTEGER = [family for family in FAMILIES if family not in HYBRID]
+# without those that multiply after every exact repair, as their card says
+INTEGER = [f for f, (name, _) in FAMILIES.items() if get_card(name).verdict_repaired != "hybrid"]
+# without those that look at all steps at once: no chunks, no causality
+STEP_BY_STEP = [family for family in FAMILIES if family != "asa"]
 
 
 def tiny(family: str, **config: Any) -> SpikingModel:
@@ -104,6 +117,12 @@ def pictures(model: SpikingModel, size: int, *, batch: int, steps: int = 3) -> T
 
 def liven(model: SpikingModel, x: Tensor, *, gain: tuple[float, float] = (1.0, 2.0)) -> SpikingModel:
     """Non-trivial BatchNorm, so that neurons fire: a fresh network is almost silent in eval mode."""
+    for head in model.modules():
+        if isinstance(head, FlatHead):
+            # no BatchNorm stands between its layers and their neurons
+            for layer in (*head.hidden, head.linear):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.uniform_(layer.bias, 0.2, 0.6)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         nn.init.uniform_(norm.weight, *gain)

@@ -12,6 +12,18 @@ from spikedrive.errors import ConfigError
 from spikedrive.ops.fold import over_time
 
 
+class EveryStep(nn.Sequential):
+    """Layers without a neuron, applied to every step alike.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C', H', W').
+    *Multiplies*: what its layers do.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The layers, one after another."""
+        return over_time(super().forward, input)
+
+
 class ConvBN(LinearChain):
     """A convolution and its BatchNorm.
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from torch import nn
 
 from spikedrive.blocks.conv import RepConv, SepConv
 from spikedrive.blocks.mixers import MLP, SpikeAttention
+from spikedrive.errors import unknown_name
+
+Init = Literal["released", "levels"]
+"""The original's; or one that spreads the membrane over an integer neuron's levels (`spread_over_levels`)."""
+
+
+def check_init(init: str) -> None:
+    """Raise UnknownNameError unless `init` is accepted."""
+    if init not in get_args(Init):
+        raise unknown_name("initialisation", init, get_args(Init))
 
 
 def spread_over_levels(model: nn.Module, *, gain: float = 2.0, shift: float = 1.0) -> None:

@@ -39,6 +39,8 @@ class ModelCard:
     """Trainable parameters without dead ones."""
     params_released: int | None = None
     """Trainable parameters as released, dead ones included; None where nothing was released."""
+    params_derived: bool = False
+    """Whether `params` follow from the published layer table alone, and from no count of the released code."""
     task: str = "classify"
     modality: str = "image"
     input: InputKind = "image"

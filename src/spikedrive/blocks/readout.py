@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spikedrive.blocks.linear import DistilledLinear
 from spikedrive.blocks.neuron import NeuronLike, integer_neuron, make_neuron
+from spikedrive.blocks.residual import Dropout
+from spikedrive.ops.fold import over_time
 from spikedrive.state import Stateful
 
 
@@ -36,7 +42,8 @@ class ClassifyHead(nn.Module):
     *Shapes*: x (T, B, C, H, W) -> (B, K); with `per_step` (T, B, K), for losses such as TET.
     With `distilled` there are two linear layers: in training (labels', teacher's), in eval their mean.
     With `integers` an integer neuron emits 0..D here, whatever its output scale is elsewhere.
-    With `neuron=None` x are spikes already and the linear layer meets their sums.
+    With `neuron=None` x are spikes already and the linear layer meets their sums; with `pool_spikes` the mean is taken
+    behind the neuron, to the same end.
     *Multiplies*: the mean over positions folds into the neuron's threshold, or into the weight without a neuron.
     """
 
@@ -49,10 +56,14 @@ class ClassifyHead(nn.Module):
         per_step: bool = False,
         distilled: bool = False,
         integers: bool = False,
+        pool_spikes: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         make = integer_neuron if integers else make_neuron
         self.neuron = nn.Identity() if neuron is None else make(neuron)
+        self.pool_spikes = pool_spikes
+        self.dropout = Dropout(dropout)
         self.linear = DistilledLinear(channels, classes) if distilled else nn.Linear(channels, classes)
         self.readout = nn.Identity() if per_step else MeanOverTime()
         if distilled:
@@ -61,7 +72,50 @@ class ClassifyHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits."""
-        y = self.linear(self.neuron(x.mean((3, 4))))
+        s = self.neuron(x).mean((3, 4)) if self.pool_spikes else self.neuron(x.mean((3, 4)))
+        y = self.linear(self.dropout(s))
         if isinstance(y, tuple):
             return self.readout(y[0]), self.teacher_readout(y[1])
         return self.readout(y)
+
+
+class FlatHead(nn.Module):
+    """[Average to `size` x `size` positions,] linear layers with neurons behind the hidden ones, mean over T.
+
+    `hidden` names the widths of the hidden layers, `dropout` what each of them loses while training. With
+    `neuron_last` the last layer has a neuron too, and the answer is its firing rate.
+
+    *Shapes*: x (T, B, C, H, W), spikes -> (B, K). Where H = W = size nothing is averaged.
+    *Multiplies*: none: every layer meets spikes, or sums of them whose mean folds into its weight where all windows
+    are equal.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        *,
+        size: int,
+        hidden: Sequence[int],
+        neuron: NeuronLike = "LIF",
+        dropout: float = 0.0,
+        neuron_last: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = (channels * size**2, *hidden)
+        self.size = size
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.neurons = nn.ModuleList(make_neuron(neuron) for _ in hidden)
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(widths[-1], classes)
+        self.neuron = make_neuron(neuron) if neuron_last else nn.Identity()
+        self.readout = MeanOverTime()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        if x.shape[-2:] != (self.size, self.size):
+            x = over_time(lambda y: F.adaptive_avg_pool2d(y, self.size), x)
+        x = x.flatten(2)
+        for layer, neuron in zip(self.hidden, self.neurons, strict=True):
+            x = self.dropout(neuron(layer(x)))
+        return self.readout(self.neuron(self.linear(x)))

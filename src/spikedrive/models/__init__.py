@@ -1,6 +1,6 @@
 """Models: one file per published family, in folders of kindred ones."""
 
-from spikedrive.models import metaformers
+from spikedrive.models import convolutional, metaformers
 from spikedrive.models._registry import (
     MODELS,
     ModelCard,
@@ -13,6 +13,6 @@ from spikedrive.models._registry import (
 from spikedrive.models._weights import load_model, load_weights, save_model
 
 __all__ = [
-    "MODELS", "ModelCard", "create_model", "from_reference", "get_card", "list_models", "load_model", "load_weights",
-    "metaformers", "register_model", "save_model",
+    "MODELS", "ModelCard", "convolutional", "create_model", "from_reference", "get_card", "list_models", "load_model",
+    "load_weights", "metaformers", "register_model", "save_model",
 ]  # fmt: skip

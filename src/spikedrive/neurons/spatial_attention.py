@@ -18,6 +18,7 @@ class SpatialAttention(Stateful):
     *Equation*, with the maps x[t, c] over space and k = lam of their number:
 
         p = (mean + max) / 2 + a mean + b max over space, q = W_2 relu(W_1 p) along time
+        (q = W p where reduction is 1)
         I = 1 where q is among the k largest channels of its step, or among the k largest steps of its
             channel, and not both; else 0
         f(z, share, conv) = sigmoid(conv([mean of z / share, max of z])), both over time and channels
@@ -44,8 +45,11 @@ class SpatialAttention(Stateful):
         self.refuses_streaming = f"it chooses among its {self.steps} steps"
         hidden = max(1, self.steps // reduction)
         self.alpha, self.beta = nn.Parameter(torch.tensor([0.5])), nn.Parameter(torch.tensor([0.5]))
-        self.fc = nn.Sequential(
-            nn.Linear(self.steps, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, self.steps, bias=False)
+        last = nn.Linear(hidden, self.steps, bias=False)
+        self.fc = (
+            last
+            if reduction == 1
+            else nn.Sequential(nn.Linear(self.steps, hidden, bias=False), nn.ReLU(), last)
         )
         self.conv1 = nn.Conv2d(2, 1, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(2, 1, 3, padding=1, bias=False)
