@@ -35,6 +35,7 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ("ms_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
     ("asa_csnn", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3}, 16),
+    ("spiking_mlp_*", {"width": 12, "depths": (1, 2), "image_size": 16, "patch": 2}, 16),
     ("spikformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
     ("e_spikeformer_nano", {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2}, 16),
     ("e_spikeformer_*83m", _LARGE, 16),
@@ -56,6 +57,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "nano": ("meta_spikeformer_nano", {}),
     "spikformer": ("spikformer_cifar_4_384", {"heads": 2, "depth": 2}),
+    "mlp": ("spiking_mlp_spe_t", {}),
+    "mlp_plain": ("spiking_mlp_s", {}),
+    "mlp_nano": ("spiking_mlp_nano", {}),
     "spikformer_integer": (
         "spikformer_8_384",
         {"neuron": {"name": "ILIF", "levels": 4}, "attention_scale": 1 / 64, "steps": 1},

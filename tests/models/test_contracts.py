@@ -216,13 +216,15 @@ def test_every_layer_but_the_first_meets_integers_and_is_its_virtual_steps(famil
     most = 2 + joins if joins else 1
     # a head without a neuron behind the mean over positions meets that mean
     positions = model.forward_features(x)[-1][0, 0, 0].numel()
-    spiking = isinstance(model.head.neuron, Neuron) and not getattr(model.head, "pool_spikes", False)
-    pooled = None if spiking else model.head.linear
+    spiking = isinstance(getattr(model.head, "neuron", None), Neuron) and not getattr(
+        model.head, "pool_spikes", False
+    )
+    head = None if spiking else [m for m in model.head.modules() if isinstance(m, nn.Linear)][-1]
     met: list[bool] = []
     inner = lambda layer, s: type(layer).forward(layer, s)  # without the hook  # noqa: E731
 
     def check(layer: nn.Conv2d | nn.Linear, given: tuple[torch.Tensor], y: torch.Tensor) -> None:
-        count = positions if layer is pooled else 1
+        count = positions if layer is head else 1
         fitting = []
         for domain in domains:
             s, unit = given[0] * count / domain.scale, domain.scale / count

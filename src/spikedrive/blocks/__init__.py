@@ -1,16 +1,26 @@
 """Blocks: the closed set of parts that models are built from."""
 
-from spikedrive.blocks.conv import ConvBN, DepthwisePointwise, EveryStep, RepConv, RepPointwise, SepConv
-from spikedrive.blocks.embed import Downsample, PatchStem
+from spikedrive.blocks.conv import (
+    ChannelNorm,
+    ConvBN,
+    DepthwisePointwise,
+    EveryStep,
+    PatchConv,
+    PositionNormConv,
+    RepConv,
+    RepPointwise,
+    SepConv,
+)
+from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchStem
 from spikedrive.blocks.fuse import fuse
 from spikedrive.blocks.init import Init, check_init, spread_over_levels
-from spikedrive.blocks.linear import DistilledLinear, LayerScale, LinearChain
-from spikedrive.blocks.mixers import MLP, PointwiseMixer, SpikeAttention
+from spikedrive.blocks.linear import DistilledLinear, LayerScale, LinearChain, NormPoolLinear
+from spikedrive.blocks.mixers import MLP, AxialMixer, ChannelMixer, PointwiseMixer, SpikeAttention
 from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_levels
 from spikedrive.blocks.neuron import NeuronLike, describe_neuron, integer_neuron, make_neuron
 from spikedrive.blocks.pyramid import Stage, pyramid_features, pyramid_stages
 from spikedrive.blocks.quantised import LearnedStep, quantise_weights
-from spikedrive.blocks.readout import ClassifyHead, FlatHead, MeanOverTime
+from spikedrive.blocks.readout import ClassifyHead, FlatHead, MeanOverTime, NormHead
 from spikedrive.blocks.residual import (
     Connect,
     Dropout,
@@ -22,10 +32,11 @@ from spikedrive.blocks.residual import (
 from spikedrive.blocks.tdbn import TdBN
 
 __all__ = [
-    "MLP", "ClassifyHead", "Connect", "ConvBN", "DepthwisePointwise", "DistilledLinear", "Downsample", "DropPath",
-    "Dropout", "EveryStep", "FlatHead", "Init", "InputKind", "LayerScale", "LearnedStep", "LinearChain",
-    "MeanOverTime", "MembraneBlock", "MembraneShortcut", "ModelCard", "NeuronLike", "PatchStem", "PointwiseMixer",
-    "RepConv", "RepPointwise", "SEWShortcut", "SepConv", "SpikeAttention", "SpikingModel", "Stage", "TdBN",
-    "check_init", "describe_neuron", "fuse", "integer_neuron", "make_neuron", "pyramid_features", "pyramid_stages",
-    "quantise_weights", "select_levels", "spread_over_levels",
+    "MLP", "AxialMixer", "ChannelMixer", "ChannelNorm", "ClassifyHead", "Connect", "ConvBN", "DepthwisePointwise",
+    "DistilledLinear", "Downsample", "DropPath", "Dropout", "EveryStep", "FlatHead", "Init", "InputKind",
+    "LayerScale", "LearnedStep", "LinearChain", "MeanOverTime", "MembraneBlock", "MembraneShortcut", "ModelCard",
+    "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding", "PatchStem",
+    "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "SEWShortcut", "SepConv", "SpikeAttention",
+    "SpikingModel", "Stage", "TdBN", "check_init", "describe_neuron", "fuse", "integer_neuron", "make_neuron",
+    "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
 ]  # fmt: skip

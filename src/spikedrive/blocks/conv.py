@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,6 +57,87 @@ class ConvBN(LinearChain):
     def fused(self, *, dense_separable: bool) -> nn.Conv2d:
         """One convolution with a bias."""
         return conv_with_bias(*fold_batch_norm(self.conv.weight, self.conv.bias, self.bn), self.conv)
+
+
+class PatchConv(LinearChain):
+    """A convolution over patches of `size` x `size` that do not overlap, and its BatchNorm.
+
+    *Shapes*: x (N, C, H, W) -> (N, C', floor(H / size), floor(W / size)).
+    *Multiplies*: none where x are integers of a neuron.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, size, size, bias=bias)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """bn(conv(x))."""
+        return self.bn(self.conv(x))
+
+    def fused(self, *, dense_separable: bool) -> nn.Conv2d:
+        """One convolution with a bias."""
+        return conv_with_bias(*fold_batch_norm(self.conv.weight, self.conv.bias, self.bn), self.conv)
+
+
+class ChannelNorm(LinearChain):
+    """A BatchNorm by itself, between two neurons.
+
+    *Shapes*: x (N, C, H, W) -> the same.
+    *Multiplies*: none where x are integers of a neuron: `fused` is a depthwise 1 x 1 convolution.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """bn(x)."""
+        return self.bn(x)
+
+    def fused(self, *, dense_separable: bool) -> nn.Conv2d:
+        """One weight and one bias a channel."""
+        gain, shift = batch_norm_map(self.bn)
+        like = nn.Conv2d(len(gain), len(gain), 1, groups=len(gain)).to(self.bn.weight)
+        return conv_with_bias(gain.view(-1, 1, 1, 1), shift, like)
+
+
+class PositionNormConv(LinearChain):
+    """A 1 x 1 convolution and a BatchNorm whose features are the positions of the map.
+
+    *Equation*: y_cl = g_l (W x + b)_cl + h_l at position l of H W, with gain g and shift h of the BatchNorm.
+    *Shapes*: x (N, C, H, W) -> (N, C', H, W); `positions` is H W, so that the size of the map is fixed.
+    *Multiplies*: the gain of a position stands behind the convolution, on real values, and folds into no weight that
+    the positions share.
+    *Source*: the spiking channel block of arXiv 2306.12465, as its code has it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, positions: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        self.bn = nn.BatchNorm2d(positions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution, normalised over samples and channels at each position."""
+        y = self.conv(x)
+        return self.bn(y.flatten(2).transpose(1, 2).unsqueeze(3)).squeeze(3).transpose(1, 2).view_as(y)
+
+    def fused(self, *, dense_separable: bool) -> nn.Module:
+        """The convolution, and one gain and one shift a position."""
+        return nn.Sequential(
+            copy.deepcopy(self.conv), _PositionMap(*batch_norm_map(self.bn)).to(self.conv.weight)
+        )
+
+
+class _PositionMap(nn.Module):
+    """gain x + shift, one of each a position."""
+
+    def __init__(self, gain: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.gain, self.shift = nn.Parameter(gain), nn.Parameter(shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain.view(x.shape[2:]) + self.shift.view(x.shape[2:])
 
 
 class RepConv(LinearChain):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spikedrive.blocks.conv import ConvBN
+from spikedrive.blocks.conv import ConvBN, PatchConv
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError
 from spikedrive.ops.fold import over_time
@@ -37,6 +38,53 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Potentials at the lower resolution."""
         return over_time(self.project, self.neuron(x))
+
+
+class PatchEmbed(nn.Module):
+    """A convolution over patches that do not overlap, and its BatchNorm.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C', floor(H / size), floor(W / size)).
+    *Multiplies*: none where x are integers of a neuron; over pixels it is the analog first layer.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.project = PatchConv(in_channels, out_channels, size, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Potentials of the patches."""
+        return over_time(self.project, x)
+
+
+class PatchEncoding(nn.Module):
+    """Half the resolution by three convolutions, each of which the one before feeds through a neuron.
+
+    *Equation*: n_i = BN(conv_i(x)) with stride 2, i = 1..3; n_2 += BN(conv(N(n_1))); n_3 += n_1 + BN(conv(N(n_2)));
+    y = [n_1, n_2, n_3].
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C', ceil(H / 2), ceil(W / 2)); C' in three equal parts.
+    *Multiplies*: none where x are integers of a neuron.
+    *Raises*: ConfigError for channels that three does not divide.
+    *Source*: arXiv 2306.12465, its spiking patch encoding.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, neuron: NeuronLike = "LIF") -> None:
+        super().__init__()
+        if out_channels < 3 or out_channels % 3:
+            raise ConfigError(
+                f"PatchEncoding got {out_channels} channels to split in three; it takes a multiple of 3. "
+                f"Use {max(3, out_channels // 3 * 3)}."
+            )
+        width = out_channels // 3
+        self.down = nn.ModuleList(ConvBN(in_channels, width, 3, stride=2) for _ in range(3))
+        self.onward = nn.ModuleList(ConvBN(width, width, 3) for _ in range(2))
+        self.neurons = nn.ModuleList(make_neuron(neuron) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Potentials at half the resolution."""
+        first, second, third = (over_time(layer, x) for layer in self.down)
+        second = second + over_time(self.onward[0], self.neurons[0](first))
+        third = third + first + over_time(self.onward[1], self.neurons[1](second))
+        return torch.cat([first, second, third], 2)
 
 
 class PatchStem(nn.Module):

@@ -7,8 +7,11 @@ from typing import Literal, get_args
 from torch import nn
 
 from spikedrive.blocks.conv import RepConv, SepConv
-from spikedrive.blocks.mixers import MLP, SpikeAttention
+from spikedrive.blocks.embed import PatchEncoding
+from spikedrive.blocks.linear import NormPoolLinear
+from spikedrive.blocks.mixers import MLP, AxialMixer, ChannelMixer, SpikeAttention
 from spikedrive.errors import unknown_name
+from spikedrive.neurons import Neuron
 
 Init = Literal["released", "levels"]
 """The original's; or one that spreads the membrane over an integer neuron's levels (`spread_over_levels`)."""
@@ -24,14 +27,17 @@ def spread_over_levels(model: nn.Module, *, gain: float = 2.0, shift: float = 1.
     """Start each BatchNorm that feeds a neuron at `gain` and `shift`, in place.
 
     A membrane of mean 1 and deviation 2 meets all of 0..4; one of mean 0 and deviation 1 is rounded
-    to 0 or 1 nearly everywhere, and learns slowly. BatchNorms that end a branch onto a membrane
-    shortcut, and RepConv's inner one, start as the identity.
+    to 0 or 1 nearly everywhere, and learns slowly. BatchNorms that end a branch onto other potentials
+    or feed a linear layer, and RepConv's inner one, start as the identity.
     """
     plain: set[nn.Module] = set()
     for module in model.modules():
         if isinstance(module, RepConv):
             plain.add(module.pad_bn)
-        if isinstance(module, SepConv | MLP | SpikeAttention):
+        if isinstance(module, PatchEncoding):
+            plain.update(m for m in module.onward.modules() if isinstance(m, nn.BatchNorm2d))
+        last = isinstance(module, SepConv | MLP | SpikeAttention | AxialMixer | ChannelMixer | NormPoolLinear)
+        if last and not isinstance(getattr(module, "end_neuron", None), Neuron):
             plain.add([m for m in module.modules() if isinstance(m, nn.BatchNorm2d)][-1])
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

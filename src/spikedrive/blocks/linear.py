@@ -84,6 +84,40 @@ class LayerScale(LinearChain):
         return conv_with_bias(weight, bias, conv)
 
 
+class NormPoolLinear(LinearChain):
+    """BatchNorm, mean over positions, linear layer: a head on spikes.
+
+    *Shapes*: x (N, C, H, W) -> (N, K).
+    *Multiplies*: none where x are integers: BatchNorm and the mean's divisor fold into the weight.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(channels)
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """linear(mean(bn(x)))."""
+        return self.linear(self.bn(x).mean((2, 3)))
+
+    def fused(self, *, dense_separable: bool) -> nn.Module:
+        """The mean, and one linear layer."""
+        gain, shift = batch_norm_map(self.bn)
+        weight = self.linear.weight.double()
+        one = nn.Linear(weight.shape[1], weight.shape[0]).to(self.linear.weight)
+        with torch.no_grad():
+            one.weight.copy_(weight * gain)
+            one.bias.copy_(self.linear.bias.double() + weight @ shift)
+        return nn.Sequential(_MeanOverPositions(), one)
+
+
+class _MeanOverPositions(nn.Module):
+    """(N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
 class DistilledLinear(LinearChain):
     """Two linear heads on the same spikes: the labels' and the teacher's.
 

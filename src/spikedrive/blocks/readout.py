@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spikedrive.blocks.linear import DistilledLinear
+from spikedrive.blocks.linear import DistilledLinear, NormPoolLinear
 from spikedrive.blocks.neuron import NeuronLike, integer_neuron, make_neuron
 from spikedrive.blocks.residual import Dropout
 from spikedrive.ops.fold import over_time
@@ -77,6 +77,23 @@ class ClassifyHead(nn.Module):
         if isinstance(y, tuple):
             return self.readout(y[0]), self.teacher_readout(y[1])
         return self.readout(y)
+
+
+class NormHead(nn.Module):
+    """BatchNorm on spikes, mean over positions, linear layer, mean over T.
+
+    *Shapes*: x (T, B, C, H, W) -> (B, K).
+    *Multiplies*: none where x are integers, see `NormPoolLinear`.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.linear = NormPoolLinear(channels, classes)
+        self.readout = MeanOverTime()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.readout(over_time(self.linear, x))
 
 
 class FlatHead(nn.Module):

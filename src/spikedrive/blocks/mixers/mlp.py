@@ -1,10 +1,12 @@
-"""The channel mixer of every block."""
+"""The channel mixers."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from spikedrive.blocks.conv import ConvBN
+from spikedrive.blocks.conv import ConvBN, PositionNormConv
 from spikedrive.blocks.linear import LayerScale
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError
@@ -58,3 +60,27 @@ class MLP(nn.Module):
         if not self.inner_shortcut:
             return self.end_neuron(over_time(self.reduce, self.mid_neuron(inner)))
         return inner + over_time(self.reduce, self.mid_neuron(x + inner))
+
+
+class ChannelMixer(nn.Module):
+    """1 x 1 conv C -> rC, BN, neuron, 1 x 1 conv rC -> C, BN: from spikes to potentials.
+
+    With `positions`, the number H W of the map's, both BatchNorms have the positions for features, not the channels.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
+    *Multiplies*: none over channels; over positions, the gain of each, see `PositionNormConv`.
+    *Source*: arXiv 2306.12465, its spiking channel block, over positions.
+    """
+
+    def __init__(
+        self, channels: int, ratio: float = 3, *, positions: int | None = None, neuron: NeuronLike = "LIF"
+    ) -> None:
+        super().__init__()
+        hidden = int(channels * ratio)
+        layer = ConvBN if positions is None else partial(PositionNormConv, positions=positions)
+        self.expand, self.reduce = layer(channels, hidden), layer(hidden, channels)
+        self.neuron = make_neuron(neuron)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Potentials."""
+        return over_time(self.reduce, self.neuron(over_time(self.expand, x)))

@@ -6,6 +6,7 @@ from spikedrive.models.metaformers import (
     meta_spikeformer,
     spike_driven_transformer,
     spikformer,
+    spiking_mlp,
 )
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "meta_spikeformer",
     "spike_driven_transformer",
     "spikformer",
+    "spiking_mlp",
 ]
