@@ -129,3 +129,47 @@ def test_an_instruction_set_is_forced_in_a_process_of_its_own(
     assert {"--dense-separable", "--json"} < set(child)
     assert environment["ATEN_CPU_CAPABILITY"] == "avx2"
     assert environment["SPIKEDRIVE_ISA"] == "avx2"
+
+
+@needs_engine
+def test_costs_are_measured_and_kept(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from spikedrive.engine.measure import calibration, costs
+
+    monkeypatch.setenv("SPIKEDRIVE_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "LAYERS", (calibration.Layer(16, 64, 8),))
+    isa = native.engine_level()
+    # calibrating mends a bad file
+    costs.file_of(isa).write_text("{")
+    answer = command("bench", "--calibrate", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["isa"] == isa and found["builtin"] == native.run.costs(isa) and found["worst"] >= 1
+    assert Path(found["file"]) == costs.file_of(isa) and costs.in_use(isa) == found["costs"]
+    assert json.loads(command("doctor", "--json").out)["engine costs"] == f"measured here, in {found['file']}"
+    words = command("bench", "--calibrate").out.splitlines()
+    assert words[0].split() == ["cost", "here,", "ns", "built", "in,", "ns"]
+    assert [line.split()[0] for line in words[1 : len(found["costs"]) + 1]] == list(found["costs"])
+    assert words[-1] == f"kept in {found['file']}; SPIKEDRIVE_COSTS=builtin ignores it"
+    costs.file_of(isa).unlink()
+    assert json.loads(command("doctor", "--json").out)["engine costs"].startswith(
+        "built in; spikedrive bench"
+    )
+
+
+def test_calibrating_takes_nothing_beside_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words, said in ((["m.sdx"], "m.sdx"), (["--batch", "2"], "--batch")):
+        answer = command("bench", *words, "--calibrate")
+        assert answer.code == 2
+        assert f"got --calibrate and {said}; it takes --isa and --json beside it" in answer.err
+    nothing = command("bench")
+    assert nothing.code == 2
+    assert (
+        "got nothing to measure; it takes a model, run, checkpoint or program, or --calibrate" in nothing.err
+    )
+    monkeypatch.setattr(native, "run", None)
+    monkeypatch.setattr(native, "run_missing", "it was not built")
+    missing = command("bench", "--calibrate")
+    assert missing.code == 2
+    assert "got --calibrate; it takes a compiled engine, which is missing: it was not built" in missing.err

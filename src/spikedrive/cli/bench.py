@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spikedrive.cli.calibrate import calibrate as measure_costs
 from spikedrive.cli.output import JsonFlag, emit, note, table
 from spikedrive.errors import ConfigError, DataError, unknown_name
 
@@ -27,9 +28,9 @@ DENSITY = 0.15
 def verb(
     context: typer.Context,
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(metavar="MODEL|RUN|CHECKPOINT|PROGRAM.sdx", help="What to measure."),
-    ],
+    ] = None,
     images: Annotated[
         str | None,
         typer.Argument(help="Images for what is trained: a data set, or a folder of class folders."),
@@ -59,9 +60,13 @@ def verb(
         Literal["scalar", "neon", "avx2", "avx512", "avx512vnni"] | None,
         typer.Option(help="The widest instruction set that either side may use."),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Measure what kernels cost here instead, for every run to come."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Time an integer program against PyTorch.
+    """Time an integer program against PyTorch, or calibrate the engine to this machine.
 
     A model by its name gets random weights, and thresholds at which every neuron has the density asked for. A run,
     checkpoint or program keeps its own density, on real images. All take turns in one process, in random order within
@@ -69,6 +74,15 @@ def verb(
     """
     if isa is not None:
         raise typer.Exit(_child(context, isa))
+    if calibrate:
+        _check_alone(context)
+        with _shown() as progress:
+            return measure_costs(as_json, progress)
+    if target is None:
+        raise ConfigError(
+            "bench got nothing to measure; it takes a model, run, checkpoint or program, or --calibrate. Name one: "
+            "spikedrive models lists the models."
+        )
     from spikedrive.engine.measure import check_rivals, measure, to_dict
 
     rivals = against.split(",") if against else None
@@ -97,6 +111,18 @@ def verb(
     emit(answer, _text(rows, answer["machine"]), as_json)
     if not all(row.exact for row in rows):
         raise typer.Exit(1)
+
+
+def _check_alone(context: typer.Context) -> None:
+    own = {"calibrate", "as_json", "isa"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in own and context.params.get(name) != parameter.get_default(context):
+            said = parameter.opts[0] if parameter.param_type_name == "option" else context.params[name]
+            raise ConfigError(
+                f"bench got --calibrate and {said}; it takes --isa and --json beside it, since layers of its own are "
+                "timed on one thread. Leave the rest out."
+            )
 
 
 def _is_trained(target: str) -> bool:

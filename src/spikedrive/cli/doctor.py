@@ -13,6 +13,7 @@ from typing import Any
 import spikedrive
 from spikedrive import native
 from spikedrive.cli.output import JsonFlag, emit, table
+from spikedrive.engine.measure.costs import summary as costs_summary
 
 PACKAGES = ("torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "plotly", "pillow")
 COMPILERS = ("c++", "g++", "clang++")
@@ -45,6 +46,7 @@ def facts() -> dict[str, Any]:
         "compiler": _first(COMPILERS),
         "neuron kernels": native.summary(),
         "engine": native.engine_summary(),
+        "engine costs": costs_summary(),
         "C library": native.c_summary(),
         "browser": _first(BROWSERS),
         "data: fashion_mnist": _folder(

@@ -16,6 +16,7 @@ from spikedrive.engine import pack
 from spikedrive.engine.arithmetic import Embedding
 from spikedrive.engine.interpreter import interpret, smallest
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check
+from spikedrive.engine.measure.costs import in_use
 from spikedrive.errors import ConfigError, DtypeError, FormatError, ShapeError, ValueRangeError, unknown_name
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Engine:
     def __init__(self, program: Program) -> None:
         self._program, self._level = program, native.engine_level()
         self._engine = native.run.Engine(
-            pack.dump(dataclasses.asdict(program.meta), program.ops), self._level
+            pack.dump(dataclasses.asdict(program.meta), program.ops), self._level, costs=in_use(self._level)
         )
         self._places = {op.name: place for place, op in enumerate(program.ops)}
         self._threads = 1

@@ -14,6 +14,7 @@ from spikedrive.engine.arithmetic import Add, Conv2d, Linear, MaxPool2d, Scale, 
 from spikedrive.engine.interpreter import interpret
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check_reach
 from spikedrive.engine.layout import Concat, Pad, Permute, Reshape, Slice
+from spikedrive.engine.measure.costs import in_use
 from spikedrive.errors import ShapeError, StateError
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ class _Native:
 
     def __init__(self, ops: Sequence[Op], values: dict[str, Value], carried: set[str], threads: int) -> None:
         bounds = [(values[op.name].low, values[op.name].high, values[op.name].peak) for op in ops]
-        self._engine = native.run.Engine(pack.dump({}, ops), native.engine_level(), bounds)
+        isa = native.engine_level()
+        self._engine = native.run.Engine(pack.dump({}, ops), isa, bounds, costs=in_use(isa))
         self._places = {op.name: place for place, op in enumerate(ops)}
         self.carried, self._threads, self._state = carried, threads, native.run.State()
 

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from spikedrive.blocks import SpikingModel, fuse
 from spikedrive.data.transforms import normalise
 from spikedrive.engine.lower import compile
 from spikedrive.engine.measure.ann import INT8_ENGINES, AnnTwin, int8
+from spikedrive.engine.measure.costs import processor
 from spikedrive.engine.measure.density import Density, calibrate, copy_thresholds, density_of
 from spikedrive.engine.measure.race import Spread, Work, fastest, pinned, race, ratio
 from spikedrive.engine.measure.rivals import folded, forms, layouts
@@ -292,7 +292,7 @@ def _row(
 def machine() -> dict[str, Any]:
     """Where a row was measured: processor, system and versions."""
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "system": platform.platform(terse=True),
         "torch": version("torch"),
         "spikedrive": version("spikedrive"),
@@ -327,14 +327,3 @@ def _normalised(subject: Subject, images: np.ndarray) -> Tensor:
 def _tell(progress: Progress | None, what: str, done: int, total: int) -> None:
     if progress is not None:
         progress(what, done, total)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )

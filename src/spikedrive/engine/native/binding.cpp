@@ -2,12 +2,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -132,43 +135,76 @@ void carry_array(Carried& carried, const Engine& engine, size_t place, const nb:
   std::copy(array.data(), array.data() + array.size(), made.at<int64_t>(0, 0));
 }
 
-// What each operation took, in seconds.
-std::vector<double> times(const Engine& engine, const Images& images, int64_t batch, int threads) {
+Report reported(const Engine& engine, const Images& images, int64_t batch, int threads) {
   check(engine, images, batch, {});
   nb::gil_scoped_release unlocked;
-  std::vector<double> seconds;
-  engine.run(images.data(), batch, {static_cast<int>(engine.program().ops.size()) - 1}, threads, &seconds);
-  return seconds;
+  Report report;
+  engine.run(images.data(), batch, {static_cast<int>(engine.program().ops.size()) - 1}, threads, &report);
+  return report;
+}
+
+// What each operation took, in seconds.
+std::vector<double> times(const Engine& engine, const Images& images, int64_t batch, int threads) {
+  return reported(engine, images, batch, threads).seconds;
+}
+
+// How often each operation meets what each cost is for, by lists and by dense tiles; zeros where there is no choice.
+std::vector<std::array<std::array<double, cost::count>, 2>> amounts(const Engine& engine, const Images& images, int64_t batch) {
+  std::vector<std::array<std::array<double, cost::count>, 2>> found;
+  for (const Amounts& each : reported(engine, images, batch, 1).amounts) found.push_back({each.lists, each.dense});
+  return found;
+}
+
+nb::dict costs_of(const std::string& level) {
+  const Costs costs = builtin_costs(kernels_of(level).name);
+  nb::dict named;
+  for (size_t i = 0; i < cost::count; ++i) named[cost_names[i]] = costs[i];
+  return named;
+}
+
+// Those built in, but for the ones that are named.
+Costs with_named(const std::string& level, const std::map<std::string, double>& named) {
+  Costs costs = builtin_costs(kernels_of(level).name);
+  for (const auto& [name, cost] : named) {
+    const auto found = std::find(cost_names.begin(), cost_names.end(), name);
+    if (found == cost_names.end() || !std::isfinite(cost) || cost < 0)
+      throw std::invalid_argument("The engine got the cost " + name + " = " + std::to_string(cost) +
+                                  "; it takes nanoseconds, 0 or more, by the names in costs(level). Measure them: " +
+                                  "spikedrive bench --calibrate.");
+    costs[found - cost_names.begin()] = cost;
+  }
+  return costs;
 }
 
 }  // namespace
 
 NB_MODULE(_run, m) {
   nb::class_<Engine>(m, "Engine")
-      .def("__init__", [](Engine* self, const nb::bytes& file, const std::string& level) {
-        const auto* data = static_cast<const uint8_t*>(file.data());
-        new (self) Engine(parse(std::vector<uint8_t>(data, data + file.size())), level);
-      })
-      // with bounds (low, high, peak) of each operation that hold beyond one step
-      .def("__init__", [](Engine* self, const nb::bytes& file, const std::string& level, const std::vector<std::array<int64_t, 3>>& bounds) {
+      // `bounds` (low, high, peak) of each operation hold beyond one step; `costs`, in nanoseconds by name, replace those built in
+      .def("__init__", [](Engine* self, const nb::bytes& file, const std::string& level,
+                          const std::vector<std::array<int64_t, 3>>& bounds, const std::map<std::string, double>& costs) {
         const auto* data = static_cast<const uint8_t*>(file.data());
         Program program = parse(std::vector<uint8_t>(data, data + file.size()));
-        for (size_t i = 0; i < program.values.size(); ++i) {
+        for (size_t i = 0; !bounds.empty() && i < program.values.size(); ++i) {
           Value& value = program.values[i];
           value.low = std::min(value.low, bounds.at(i)[0]);
           value.high = std::max(value.high, bounds.at(i)[1]);
           value.peak = std::max(value.peak, bounds.at(i)[2]);
         }
-        new (self) Engine(std::move(program), level);
-      })
+        new (self) Engine(std::move(program), level, with_named(level, costs));
+      }, nb::arg("file"), nb::arg("level"), nb::arg("bounds") = std::vector<std::array<int64_t, 3>>{},
+         nb::arg("costs") = std::map<std::string, double>{})
       .def_prop_ro("level", [](const Engine& engine) { return std::string(engine.level()); })
       .def("run", &run)
       .def("step", &step)
-      .def("times", &times);
+      .def("times", &times)
+      .def("amounts", &amounts);
   nb::class_<Carried>(m, "State")
       .def(nb::init<>())
       .def("get", &carried_array)
       .def("set", &carry_array);
   m.def("levels", &levels_here);
+  // nanoseconds by name, as they are built in for an instruction set
+  m.def("costs", &costs_of);
   bind_sparse(m);
 }

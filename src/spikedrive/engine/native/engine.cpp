@@ -41,8 +41,10 @@ std::optional<Shape> dense_layout(const Tensor& x) {
 
 }  // namespace
 
-Engine::Engine(Program program, const std::string& level)
-    : program_(std::move(program)), kernels_(kernels_of(level.empty() ? levels_here().back() : level)) {
+Engine::Engine(Program program, const std::string& level, const std::optional<Costs>& costs)
+    : program_(std::move(program)),
+      kernels_(kernels_of(level.empty() ? levels_here().back() : level)),
+      costs_(costs ? *costs : builtin_costs(kernels_.name)) {
   plan();
 }
 
@@ -144,9 +146,9 @@ void Engine::plan() {
 }
 
 std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
-                                std::vector<double>* seconds, State* state) const {
+                                Report* report, State* state) const {
   using Clock = std::chrono::steady_clock;
-  if (seconds) seconds->assign(program_.ops.size(), 0);
+  if (report) *report = {std::vector<double>(program_.ops.size()), std::vector<Amounts>(program_.ops.size())};
   if (state) state->resize(program_.ops.size());
   const auto& ops = program_.ops;
   std::vector<Tensor> live(ops.size());
@@ -164,13 +166,13 @@ std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std:
                         dense_strides(value.shape, static_cast<int64_t>(value.shape.size()) - 1));
         std::copy(images, images + value.steps * batch * value.size() * width_of(type), live[i].at<uint8_t>(0, 0));
       } else if (plans_[i].fast) {
-        stage(i, live, kept, threads, state);
+        stage(i, live, kept, threads, state, report ? &report->amounts[i] : nullptr);
         for (const int place : plans_[i].chain) done[place] = true;
       } else {
         live[i] = step(i, live, threads, state);
       }
     }
-    if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
+    if (report) report->seconds[i] = std::chrono::duration<double>(Clock::now() - start).count();
     for (const int input : ops[i].inputs)
       if (--waiting[input] == 0 && !kept[input]) live[input] = Tensor{};
   }
@@ -215,7 +217,8 @@ Tensor Engine::step(int place, const std::vector<Tensor>& live, int threads, Sta
   return plain(op, value, inputs, carried(place, state, x.batch, Type::i64, dense_strides(value.shape, last)));
 }
 
-void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state) const {
+void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state,
+                   Amounts* amounts) const {
   const Plan& plan = plans_[place];
   const Op& op = program_.ops[place];
   const Value& value = program_.values[place];
@@ -224,6 +227,7 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
   run.kernels = &kernels_;
   run.threads = threads;
   run.batch = x.batch;
+  run.amounts = amounts;
   Shape layout;
   if (plan.weights) {
     const bool conv = op.kind == Kind::Conv2d;
@@ -291,7 +295,7 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
                         ? empty_bits(known.steps, run.batch, known.shape, run.positions, run.outputs)
                         : empty(Type::u8, known.steps, run.batch, known.shape, layout);
   }
-  run_stage(run, Costs{});
+  run_stage(run, costs_);
   for (size_t link = 0; link < plan.chain.size(); ++link)
     if (results[link].memory) {
       // integers of 8 bits with a sign, say, that a layer gives stay 32 bits wide

@@ -17,20 +17,26 @@ namespace spikedrive::engine {
 // Without memory they are at rest, or zero.
 using State = std::vector<Tensor>;
 
+// By operation: seconds, and what a choice between lists and dense tiles rested on; that one is exact on one thread.
+struct Report {
+  std::vector<double> seconds;
+  std::vector<Amounts> amounts;
+};
+
 class Engine {
  public:
-  // `level` names an instruction set, or is empty for the best of this machine.
-  Engine(Program program, const std::string& level);
+  // `level` names an instruction set, or is empty for the best of this machine. `costs` replace those built in for it.
+  Engine(Program program, const std::string& level, const std::optional<Costs>& costs = std::nullopt);
 
   const Program& program() const { return program_; }
   const char* level() const { return kernels_.name; }
 
   // The tensors of the operations at `keep`, for `batch` samples of bytes (steps, batch, shape...) row by row; where the
   // input may pass 255, of four bytes each. The caller has checked that they lie within what is known of the input.
-  // `seconds`, where given, gets what each operation took; those that ran together stand with the first of them.
+  // `report`, where given, gets what each operation took; those that ran together stand with the first of them.
   // `state`, where given, is read and then holds what the steps left behind.
   std::vector<Tensor> run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
-                          std::vector<double>* seconds = nullptr, State* state = nullptr) const;
+                          Report* report = nullptr, State* state = nullptr) const;
 
  private:
   struct Plan {
@@ -50,12 +56,13 @@ class Engine {
   bool follows(const Op& op, int last, int begin) const;
   bool passes_bits(const Op& layer, int place) const;
   Tensor step(int place, const std::vector<Tensor>& live, int threads, State* state) const;
-  void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state) const;
+  void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state, Amounts* amounts) const;
   // what the operation goes on from, in the type and layout that it is read in; null where it carries nothing
   Tensor* carried(int place, State* state, int64_t batch, Type type, const Shape& strides) const;
 
   Program program_;
   const Kernels& kernels_;
+  Costs costs_;
   std::vector<Plan> plans_;
   std::vector<Fire> fires_;
   std::vector<std::vector<int>> readers_;

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "kernels/costs.hpp"
 #include "kernels/kernels.hpp"
 #include "lists.hpp"
 #include "parallel.hpp"
@@ -36,15 +37,8 @@ struct StageRun {
     uint8_t* state = nullptr;
   };
   std::vector<Link> chain;
-};
-
-// What the kernels cost, in nanoseconds, on the machine that they were measured on; decides between kernels that give
-// the same integers.
-struct Costs {
-  // a product of a dense layer, and a position of it times 64 outputs
-  double dense_product = 0.0042, dense_position = 3;
-  // a row of 64 or 128 weights that is added up, for single rows and for pairs; a slot of a block; a place in a feed
-  double row_64 = 0.8, row_128 = 1.4, paired_row_64 = 0.68, paired_row_128 = 1.12, slot = 5, place = 0.3, fed_slot = 8;
+  // gets what the choice between lists and dense tiles rests on, where somebody asks for it and there is one
+  Amounts* amounts = nullptr;
 };
 
 // Whether sums, what is added to them and a neuron are one pass.
@@ -67,6 +61,8 @@ struct Bordered {
   int64_t row = 0;
 };
 
+inline bool copies(const StageRun& p) { return p.map.padding || p.map.padding_rows || p.input.type == Type::bits; }
+
 inline Bordered bordered(const StageRun& p, int64_t b) {
   Bordered made;
   const Geometry& map = p.map;
@@ -75,7 +71,7 @@ inline Bordered bordered(const StageRun& p, int64_t b) {
   const int64_t width = map.in_columns * channels, row = width + 2 * map.padding * channels;
   const int64_t rows = map.in_rows + 2 * map.padding_rows;
   made.row = row;
-  if (map.padding || map.padding_rows || bits) made.memory = std::make_unique<Buffer>(p.input.steps * rows * row);
+  if (copies(p)) made.memory = std::make_unique<Buffer>(p.input.steps * rows * row);
   for (int64_t t = 0; t < p.input.steps; ++t) {
     const uint8_t* x = p.input.at<uint8_t>(t, b);
     if (!made.memory) {
@@ -98,20 +94,47 @@ inline Bordered bordered(const StageRun& p, int64_t b) {
   return made;
 }
 
-// Whether lists of `fired` places cost less than the dense layer, for one sample.
-inline bool prefers_lists(const StageRun& p, double fired, const Costs& costs) {
+// Pairs of an output and a tap along an axis that meet within the map.
+inline double pairs_within(int64_t outputs, int64_t taps, int64_t stride, int64_t padding, int64_t size) {
+  int64_t pairs = 0;
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const int64_t first = std::max<int64_t>(padding - tap + stride - 1, 0) / stride;
+    const int64_t end = std::min(outputs, std::max<int64_t>(size + padding - tap + stride - 1, 0) / stride);
+    pairs += std::max<int64_t>(end - first, 0);
+  }
+  return static_cast<double>(pairs);
+}
+
+// What lists of `fired` places take, and what the dense layer does, for one sample.
+inline Amounts amounts_of(const StageRun& p, double fired) {
   const Weights& w = *p.weights;
-  const double slots = static_cast<double>(p.map.rows) * p.map.columns * static_cast<double>(p.input.steps);
-  const double parts = static_cast<double>(w.padded) / group;
-  const double dense = slots * parts * (static_cast<double>(group * w.rows * w.length) * costs.dense_product + costs.dense_position);
-  const double grouped = slots / static_cast<double>(w.together);
-  const double columns = static_cast<double>(w.columns + (w.together - 1) * p.map.stride);
-  const double places = fired * static_cast<double>(w.rows) * columns / static_cast<double>(p.map.stride * p.map.stride * w.together);
-  const auto wide_parts = static_cast<double>(w.summed() / (2 * group) + (w.summed() % (2 * group) > group));
-  const auto narrow_parts = static_cast<double>(w.summed() % (2 * group) > 0 && w.summed() % (2 * group) <= group);
-  const double row = wide_parts * (w.pairs ? costs.paired_row_128 : costs.row_128) + narrow_parts * (w.pairs ? costs.paired_row_64 : costs.row_64);
-  const double visits = grouped * static_cast<double>(w.blocks.size());
-  return places * (row + costs.place) + visits * ((wide_parts + narrow_parts) * costs.slot + costs.fed_slot) < dense;
+  const Geometry& map = p.map;
+  const auto in_positions = static_cast<double>(map.in_rows * map.in_columns);
+  const double values = in_positions * static_cast<double>(w.channels * p.input.steps);
+  const double slots = static_cast<double>(map.rows * map.columns * p.input.steps);
+  Amounts made;
+  // the kernel halves and quarters its last group
+  const int64_t rest = w.outputs % group, last = rest > group / 2 ? group : rest > group / 4 ? group / 2 : rest ? group / 4 : 0;
+  made.dense[cost::dense_product] = slots * static_cast<double>((w.outputs - rest + last) * w.rows * w.length);
+  made.dense[cost::dense_sums] = slots * static_cast<double>(w.padded / group);
+  if (copies(p)) made.dense[cost::dense_value] = values;
+  made.dense[cost::position] = made.lists[cost::position] = static_cast<double>(p.positions * w.padded / group);
+  const int64_t together = w.together, columns = w.columns + (together - 1) * map.stride;
+  const double pairs = pairs_within(map.rows, w.rows, map.row_stride, map.padding_rows, map.in_rows) *
+                       pairs_within(map.columns / together, columns, map.stride * together, map.padding, map.in_columns);
+  const double places = fired * pairs / in_positions, grouped = slots / static_cast<double>(together);
+  const int64_t over = w.summed() % (2 * group), wide_parts = w.summed() / (2 * group) + (over > group), narrow_parts = over > 0 && over <= group;
+  int64_t segments = 0;
+  for (const Block& block : w.blocks) segments += static_cast<int64_t>(block.segments.size());
+  made.lists[cost::listed_value] = values;
+  if (p.input.type != Type::bits) made.lists[cost::listed_byte] = fired;
+  made.lists[cost::fed_segment] = grouped * static_cast<double>(segments);
+  made.lists[cost::fed_place] = places;
+  made.lists[w.pairs ? cost::paired_row_128 : cost::row_128] = places * static_cast<double>(wide_parts);
+  made.lists[w.pairs ? cost::paired_row_64 : cost::row_64] = places * static_cast<double>(narrow_parts);
+  made.lists[cost::sums] = grouped * static_cast<double>(wide_parts + narrow_parts);
+  made.lists[cost::block_sums] = made.lists[cost::sums] * static_cast<double>(w.blocks.size());
+  return made;
 }
 
 // One sample's run.
@@ -122,7 +145,9 @@ class Sample {
     const Weights& w = *p.weights;
     if (!w.depthwise && w.takes_lists()) {
       const int64_t total = fired(*p.kernels, p.input, b);
-      listed_ = prefers_lists(p, static_cast<double>(total), costs);
+      const Amounts amounts = amounts_of(p, static_cast<double>(total));
+      if (p.amounts) p.amounts->add(amounts);
+      listed_ = amounts.favour_lists(costs);
       places_ = static_cast<double>(total) / static_cast<double>(map_.in_rows * map_.in_columns * p.input.steps);
       if (listed_) {
         together_ = w.together;

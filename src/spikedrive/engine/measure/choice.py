@@ -1,0 +1,129 @@
+"""One layer of a network alone, run by lists of what fired, by dense tiles, and by whichever the engine takes."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spikedrive import native
+from spikedrive.engine import pack
+from spikedrive.engine.arithmetic import Conv2d
+from spikedrive.engine.ir import Input, Neuron, Op
+
+LISTS, DENSE = ("lists", "dense")
+PLACE = 3
+"""Of the layer among the operations of `Layer.ops`."""
+LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution over a square map of spikes, or of integers up to `most`, and the neuron behind it.
+
+    *Shapes*: (steps, B, channels, size, size) -> (steps, B, outputs, size / stride, size / stride), its border padded.
+    """
+
+    channels: int
+    outputs: int
+    size: int
+    kernel: int = 1
+    stride: int = 1
+    steps: int = 4
+    most: int = 1
+    weight_bits: int = 7
+
+    def ops(self, seed: int = 0) -> list[Op]:
+        """Random weights; the input becomes spikes in the bits or bytes in which a network's layers find them."""
+        rng = np.random.default_rng(seed)
+        largest = 2 ** (self.weight_bits - 1) - 1
+        weight = rng.integers(-largest, largest + 1, (self.outputs, self.channels, self.kernel, self.kernel))
+        steps, ladder = self.steps, tuple(8 * largest * (k + 1) for k in range(self.most))
+        return [
+            Input(name="x", inputs=(), shape=(self.channels, self.size, self.size), steps=steps),
+            # one channel each, so that what fires is what came in
+            _convolution("copy", "x", np.ones((self.channels, 1, 1, 1)), groups=self.channels),
+            Neuron(name="spikes", inputs=("copy",), ladder=tuple(range(1, self.most + 1)), threshold=1, steps=steps),
+            _convolution("layer", "spikes", weight, stride=(self.stride,) * 2, padding=(self.kernel // 2,) * 2),
+            Neuron(name="y", inputs=("layer",), ladder=ladder, threshold=8 * largest, steps=steps, carry=True),
+            # somebody who takes them in the bits in which a network's next layer does
+            _convolution("reader", "y", np.ones((1, self.outputs, 1, 1)), stride=(self.size,) * 2),
+        ]  # fmt: skip
+
+    def spikes(self, density: float, batch: int = 1, seed: int = 0) -> np.ndarray:
+        """Random bytes of which that share are not 0; integers are sums of `most` spikes."""
+        each = 1 - (1 - density) ** (1 / self.most)
+        shape = (self.steps, batch, self.channels, self.size, self.size)
+        return np.random.default_rng(seed).binomial(self.most, each, shape).astype(np.uint8)
+
+
+def _convolution(name: str, of: str, weight: np.ndarray, **options: Any) -> Conv2d:
+    none = np.zeros((len(weight), 1, 1), np.int32)
+    return Conv2d(
+        name=name, inputs=(of,), weight=weight.astype(np.int8), bias=none, shift=none[:, 0, 0].astype(np.int8),
+        exponent=0, **options,
+    )  # fmt: skip
+
+
+def always(way: str) -> dict[str, float]:
+    """Costs by which the engine takes lists, or dense tiles, wherever there is a choice."""
+    return {
+        name: float(name.startswith("dense_") == (way == LISTS))
+        for name in native.run.costs(native.run.levels()[0])
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """A layer at a density: how often each way meets what each cost is for, and what each of several engines took.
+
+    *Units*: seconds on one thread, of the layer with its neuron, round by round; `amounts` in the order of
+    `native.run.costs(isa)`.
+    """
+
+    layer: Layer
+    density: float
+    amounts: dict[str, np.ndarray]
+    seconds: dict[str, list[float]]
+
+
+def time_layers(
+    points: Sequence[tuple[Layer, float]],
+    isa: str,
+    costs: Mapping[str, Mapping[str, float]],
+    rounds: int,
+    *,
+    longest: float = math.inf,
+    progress: Callable[[int], None] | None = None,
+) -> list[Timed]:
+    """Run every layer at its density under each of the costs; `progress` is called after each round.
+
+    A round takes all of them in an order of its own, so that a slower minute of the machine slows everybody. None
+    begins later than `longest` seconds after the start, but for the first LEAST_ROUNDS.
+    """
+    turns, found, start = [], [], time.monotonic()
+    for layer, density in points:
+        file, spikes = pack.dump({}, layer.ops()), layer.spikes(density)
+        engines = {name: native.run.Engine(file, isa, costs=each) for name, each in costs.items()}
+        for engine in engines.values():
+            # packs weights
+            engine.times(spikes, 1, 1)
+        lists, dense = next(iter(engines.values())).amounts(spikes, 1)[PLACE]
+        taken: dict[str, list[float]] = {name: [] for name in costs}
+        found.append(Timed(layer, density, {LISTS: np.array(lists), DENSE: np.array(dense)}, taken))
+        turns += [(engine, spikes, taken[name]) for name, engine in engines.items()]
+    draw = random.Random(0)
+    for done in range(rounds):
+        if done >= LEAST_ROUNDS and time.monotonic() - start > longest:
+            break
+        draw.shuffle(turns)
+        for engine, spikes, seconds in turns:
+            seconds.append(engine.times(spikes, 1, 1)[PLACE])
+        if progress is not None:
+            progress(done + 1)
+    return found
