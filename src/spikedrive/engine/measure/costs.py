@@ -62,7 +62,9 @@ def summary() -> str:
     if native.run is None:
         return "none: there is no engine"
     path = _measured(native.engine_level())
-    return f"measured here, in {path}" if path else "built in; spikedrive bench --calibrate measures them here"
+    return (
+        f"measured here, in {path}" if path else "built in; spikedrive bench --calibrate measures them here"
+    )
 
 
 def write(costs: Mapping[str, float], isa: str) -> Path:
