@@ -198,7 +198,8 @@ NB_MODULE(_run, m) {
       .def("run", &run)
       .def("step", &step)
       .def("times", &times)
-      .def("amounts", &amounts);
+      .def("amounts", &amounts)
+      .def("set_costs", [](Engine& engine, const std::map<std::string, double>& costs) { engine.set_costs(with_named(engine.level(), costs)); });
   nb::class_<Carried>(m, "State")
       .def(nb::init<>())
       .def("get", &carried_array)

@@ -30,6 +30,8 @@ class Engine {
 
   const Program& program() const { return program_; }
   const char* level() const { return kernels_.name; }
+  // from the next run on
+  void set_costs(const Costs& costs) { costs_ = costs; }
 
   // The tensors of the operations at `keep`, for `batch` samples of bytes (steps, batch, shape...) row by row; where the
   // input may pass 255, of four bytes each. The caller has checked that they lie within what is known of the input.
