@@ -100,6 +100,14 @@ def test_the_layout_of_spikingjelly_loads() -> None:
     torch.testing.assert_close(loaded("sew add", flat)(x), y, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("case", ["sew add", "vgg", "vgg plain"])
+def test_learned_leaks_load(case: str) -> None:
+    checkpoint = published(case)[0]
+    leaks = {f"{name}.w": torch.tensor(i / 8) for i, name in enumerate(checkpoint.spikes)}
+    model = loaded(case, {**checkpoint.tensors, **leaks}, neuron="PLIF")
+    assert [neuron.w.item() for neuron in model.neurons().values()] == [i / 8 for i in range(len(leaks))]
+
+
 MISSING = {
     "sew add": ("layer2.0.downsample.0.module.1.bias", "stages.1.0.shortcut.0.0.bn.bias"),
     "ms deep": ("conv3_x.1.residual_function.4.weight", "stages.1.1.reduce.0.conv.weight"),

@@ -123,7 +123,7 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     A maximum is one more place between two convolutions, which is how stages are told apart.
     """
     norms = {int(m[1]) for key in state_dict if (m := re.match(r"features\.(\d+)\.running_", key))}
-    layers = {int(m[1]) for key in state_dict if (m := re.match(r"features\.(\d+)\.", key))}
+    layers = {int(m[1]) for key in state_dict if (m := re.match(r"features\.(\d+)\.(weight|bias)$", key))}
     convs = sorted({i - 1 for i in norms} if norms else layers)
     apart = 3 if norms else 2
     places: dict[int, str] = {}
@@ -132,6 +132,7 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         places[here] = f"stages.{stage}.{number}.0" + (".conv" if norms else "")
         if norms:
             places[here + 1] = f"stages.{stage}.{number}.0.bn"
+        places[here + apart - 1] = f"stages.{stage}.{number + 1}"
         stage, number = (stage + 1, 0) if behind - here > apart else (stage, number + 2)
     return {_rename(key, places): value for key, value in state_dict.items()}
 
@@ -141,6 +142,8 @@ def _rename(key: str, places: dict[int, str]) -> str:
         return f"{places[int(match[1])]}.{match[2]}" if int(match[1]) in places else key
     if match := re.match(r"classifier\.([03])\.(.*)", key):
         return f"head.hidden.{int(match[1]) // 3}.{match[2]}"
+    if match := re.match(r"classifier\.([14])\.(.*)", key):
+        return f"head.neurons.{int(match[1]) // 3}.{match[2]}"
     return re.sub(r"^classifier\.6\.", "head.linear.", key)
 
 
