@@ -248,10 +248,10 @@ def _check_padding(op: Op, x: Value, padding: tuple[int, int]) -> None:
 def _weighted(op: Conv2d | Linear, x: Value, shape: tuple[int, ...]) -> Value:
     rows = op.weight.reshape(op.weight.shape[0], -1)
     # sums of 64-bit weights may pass 64 bits themselves
-    rows = rows.astype(object if rows.dtype.itemsize == 8 else np.int64)
+    kind = object if rows.dtype.itemsize == 8 else np.int64
     # python integers from here on, since these products may pass 64 bits and must say so
-    positive = [int(n) for n in np.maximum(rows, 0).sum(axis=1)]
-    negative = [int(n) for n in np.minimum(rows, 0).sum(axis=1)]
+    positive = [int(n) for n in np.maximum(rows, 0).sum(axis=1, dtype=kind)]
+    negative = [int(n) for n in np.minimum(rows, 0).sum(axis=1, dtype=kind)]
     bias = op.bias.reshape(op.bias.shape[0], -1)
     # a border, or a partial sum, leaves terms out, as if x were 0 there
     least, most = min(x.low, 0), max(x.high, 0)

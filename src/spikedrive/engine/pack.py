@@ -20,7 +20,9 @@ import dataclasses
 import hashlib
 import json
 import math
+import mmap
 import os
+import stat
 import struct
 import types
 from collections.abc import Mapping, Sequence
@@ -52,9 +54,23 @@ def write(path: str | os.PathLike[str], meta: Mapping[str, Any], ops: Sequence[O
         temporary.write_bytes(data)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Op]]:
-    """Meta and operations of the program in `path`. Raises: FormatError, FileNotFoundError."""
-    return parse(Path(path).read_bytes(), str(path))
+def mapped(path: str | os.PathLike[str]) -> bytes | mmap.mmap:
+    """The bytes of a file, of which only those that are being read take memory. Raises: FileNotFoundError.
+
+    To put another program in its place, rename one over it, as `write` does.
+    """
+    with Path(path).open("rb") as file:
+        found = os.fstat(file.fileno())
+        # neither a pipe nor an empty file can be mapped
+        if not stat.S_ISREG(found.st_mode) or not found.st_size:
+            return file.read()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def release(data: bytes | mmap.mmap) -> None:
+    """Let go of the memory of a mapped file; it is read again where somebody asks for it."""
+    if isinstance(data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        data.madvise(mmap.MADV_DONTNEED)
 
 
 def dump(meta: Mapping[str, Any], ops: Sequence[Op]) -> bytes:
@@ -73,14 +89,21 @@ def dump(meta: Mapping[str, Any], ops: Sequence[Op]) -> bytes:
         end += -(-array.nbytes // _ALIGN) * _ALIGN
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-(_HEAD.size + len(text)) % _ALIGN)
-    body = b"".join(a.tobytes() + bytes(-a.nbytes % _ALIGN) for a in arrays)
-    head = _HEAD.pack(MAGIC, VERSION, len(text), _HEAD.size + len(text) + len(body) + _DIGEST)
-    whole = head + text + body
-    return whole + hashlib.sha256(whole).digest()
+    head = _HEAD.pack(MAGIC, VERSION, len(text), _HEAD.size + len(text) + end + _DIGEST)
+    parts: list[bytes | memoryview] = [head, text]
+    for array in arrays:
+        parts += [array.reshape(-1).data, bytes(-array.nbytes % _ALIGN)]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return b"".join([*parts, digest.digest()])
 
 
-def parse(data: bytes, source: str = "the bytes") -> tuple[dict[str, Any], list[Op]]:
-    """Meta and operations from the bytes of a file; `source` stands in messages. Raises: FormatError."""
+def parse(data: bytes | mmap.mmap, source: str = "the bytes") -> tuple[dict[str, Any], list[Op]]:
+    """Meta and operations from the bytes of a file, into which arrays point; `source` stands in messages.
+
+    Raises: FormatError.
+    """
     header_size = _check_frame(data, source)
     try:
         header = strict_json(data[_HEAD.size : _HEAD.size + header_size])
@@ -121,8 +144,8 @@ def strict_json(data: bytes) -> Any:
     return value
 
 
-def _check_frame(data: bytes, source: str) -> int:
-    if len(data) < _HEAD.size + _DIGEST or not data.startswith(MAGIC):
+def _check_frame(data: bytes | mmap.mmap, source: str) -> int:
+    if len(data) < _HEAD.size + _DIGEST or data[: len(MAGIC)] != MAGIC:
         what = "is empty" if not data else "does not start like one"
         raise FormatError(
             f"{source} is no .sdx program: it {what} ({len(data)} bytes). An .sdx file starts with {MAGIC.hex(' ')}. "
@@ -136,7 +159,7 @@ def _check_frame(data: bytes, source: str) -> int:
         )
     if size != len(data):
         raise _damaged(source, f"of {len(data)} bytes that says it has {size}")
-    if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+    if hashlib.sha256(memoryview(data)[:-_DIGEST]).digest() != data[-_DIGEST:]:
         raise _damaged(source, "whose SHA-256 does not match")
     if header_size > size - _HEAD.size - _DIGEST:
         raise _damaged(source, "whose header is longer than the file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import mmap
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ class Program:
             )
         self.input = inputs[0]
         self._engine: Engine | None = None
+        # the file that it was loaded from, if it was
+        self._file: bytes | mmap.mmap | None = None
         self.steps = max(value.steps for value in self.values.values())
         largest = max(value.steps * math.prod(value.shape) for value in self.values.values())
         self.batch = max(1, min(64, 2**24 // max(largest, 1)))
@@ -149,6 +152,10 @@ class Program:
 
         return Stream(self, runtime, threads)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # neither an engine nor a mapped file goes to another process
+        return {**self.__dict__, "_engine": None, "_file": None}
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.sdx` file; the file is whole or untouched. Raises: StorageError."""
         pack.write(path, dataclasses.asdict(self.meta), self.ops)
@@ -201,8 +208,9 @@ class Engine:
 
     def __init__(self, program: Program) -> None:
         self._program, self._level = program, native.engine_level()
+        file = program._file or pack.dump(dataclasses.asdict(program.meta), program.ops)
         self._engine = native.run.Engine(
-            pack.dump(dataclasses.asdict(program.meta), program.ops), self._level, costs=in_use(self._level)
+            file, self._level, costs=in_use(self._level), mapped=isinstance(file, mmap.mmap)
         )
         self._places = {op.name: place for place, op in enumerate(program.ops)}
         self._threads = 1
@@ -256,14 +264,18 @@ def thread_count(wanted: int | None) -> int:
 
 def load(path: str | os.PathLike[str]) -> Program:
     """The program in an `.sdx` file. Raises: FormatError for a file that is none, truncated, damaged or newer."""
-    meta, ops = pack.read(path)
+    file = pack.mapped(path)
+    meta, ops = pack.parse(file, str(path))
     try:
         lists: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()
         }
-        return Program(ops, Meta(**lists))
+        program = Program(ops, Meta(**lists))
     except (TypeError, ShapeError) as error:
         raise FormatError(
             f"{path} is an .sdx program that this spikedrive cannot run ({error}); it takes one input, one answer and "
             "the meta fields that it writes. Compile the model again."
         ) from error
+    program._file = file
+    pack.release(file)
+    return program

@@ -12,26 +12,30 @@ import dataclasses
 import json
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spikedrive import native
-from spikedrive.engine.arithmetic import Scale
-from spikedrive.engine.ir import Value
+from spikedrive.engine.arithmetic import Add, Conv2d, Linear, Scale, Shift
+from spikedrive.engine.ir import Neuron, Value
 from spikedrive.engine.layout import Reshape
 from spikedrive.engine.runtime import Program, load
 
 SAME_MEMORY = (Reshape, Scale)
 """Operations whose result is their input under another name."""
+SUMS, TAKERS = (Conv2d, Linear, Add, Shift), (Add, Shift, Neuron)
+"""Operations whose result may go over into the next place by place, and those that take it so."""
 
 
 def needed(program: Program, batch: int) -> dict[str, int]:
     """Bytes of the arrays that the operations hold, and the most bytes of tensors that are alive at once.
 
     A tensor lives from its operation to the last that reads it, in the fewest bytes that hold its bounds; one of
-    0 and 1 takes a bit a value.
+    0 and 1 takes a bit a value. A sum that one operation reads, which adds to it or fires on it where it stands, can go
+    over into that one place by place: it takes no memory, and what it is summed from lives until then.
     """
     weights = sum(
         value.nbytes
@@ -39,18 +43,28 @@ def needed(program: Program, batch: int) -> dict[str, int]:
         for value in (getattr(op, field.name) for field in dataclasses.fields(op))
         if isinstance(value, np.ndarray)
     )
+    readers = [(name, op) for op in program.ops for name in op.inputs]
+    counts = Counter(name for name, _ in readers)
+    passing = {op.name for op in program.ops if isinstance(op, SUMS) and counts[op.name] == 1}
+    goes_to = {name: op.name for name, op in readers if name in passing and isinstance(op, TAKERS)}
+    ends = {op.name: place for place, op in enumerate(program.ops)}
+    for name in reversed(list(goes_to)):
+        ends[name] = ends[goes_to[name]]
     owner: dict[str, str] = {}
     last: dict[str, int] = {}
-    for place, op in enumerate(program.ops):
+    for op in program.ops:
         owner[op.name] = owner[op.inputs[0]] if isinstance(op, SAME_MEMORY) else op.name
         for name in (*op.inputs, op.name):
-            last[owner[name]] = place
+            last[owner[name]] = max(last.get(owner[name], 0), ends[op.name])
+    sizes = {
+        name: 0 if name in goes_to else size_of(program.values[name], batch) for name in set(owner.values())
+    }
     alive, most = 0, 0
     for place, op in enumerate(program.ops):
         if owner[op.name] == op.name:
-            alive += size_of(program.values[op.name], batch)
+            alive += sizes[op.name]
             most = max(most, alive)
-        alive -= sum(size_of(program.values[name], batch) for name, end in last.items() if end == place)
+        alive -= sum(sizes[name] for name, end in last.items() if end == place)
     return {"weights": weights, "activations": most}
 
 

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@
 
 namespace nb = nanobind;
 using namespace spikedrive::engine;
+using namespace nb::literals;
 
 namespace {
 
@@ -39,6 +41,18 @@ nb::object as_array(const Tensor& x) {
     made = nb::cast(nb::ndarray<nb::numpy, R>(rows.at<R>(0, 0), shape.size(), shape.data(), owner));
   });
   return made;
+}
+
+// The bytes of a file in Python's memory, which holds them as long as a program needs them.
+FileBytes held(const nb::object& file, bool mapped) {
+  auto view = std::make_unique<Py_buffer>();
+  if (PyObject_GetBuffer(file.ptr(), view.get(), PyBUF_SIMPLE)) throw nb::python_error();
+  const auto release = [](Py_buffer* held) {
+    PyBuffer_Release(held);
+    delete held;
+  };
+  const std::shared_ptr<Py_buffer> kept(view.release(), release);
+  return {{kept, static_cast<const uint8_t*>(kept->buf)}, static_cast<size_t>(kept->len), mapped};
 }
 
 // How many integers are not in 0..most, which every bound of the program rests on.
@@ -180,11 +194,11 @@ Costs with_named(const std::string& level, const std::map<std::string, double>& 
 
 NB_MODULE(_run, m) {
   nb::class_<Engine>(m, "Engine")
-      // `bounds` (low, high, peak) of each operation hold beyond one step; `costs`, in nanoseconds by name, replace those built in
-      .def("__init__", [](Engine* self, const nb::bytes& file, const std::string& level,
-                          const std::vector<std::array<int64_t, 3>>& bounds, const std::map<std::string, double>& costs) {
-        const auto* data = static_cast<const uint8_t*>(file.data());
-        Program program = parse(std::vector<uint8_t>(data, data + file.size()));
+      // `bounds` (low, high, peak) of each operation hold beyond one step; `costs`, in nanoseconds by name, replace those built in;
+      // `mapped`: `file` is a mapped one
+      .def("__init__", [](Engine* self, const nb::object& file, const std::string& level,
+                          const std::vector<std::array<int64_t, 3>>& bounds, const std::map<std::string, double>& costs, bool mapped) {
+        Program program = parse(held(file, mapped));
         for (size_t i = 0; !bounds.empty() && i < program.values.size(); ++i) {
           Value& value = program.values[i];
           value.low = std::min(value.low, bounds.at(i)[0]);
@@ -192,8 +206,8 @@ NB_MODULE(_run, m) {
           value.peak = std::max(value.peak, bounds.at(i)[2]);
         }
         new (self) Engine(std::move(program), level, with_named(level, costs));
-      }, nb::arg("file"), nb::arg("level"), nb::arg("bounds") = std::vector<std::array<int64_t, 3>>{},
-         nb::arg("costs") = std::map<std::string, double>{})
+      }, "file"_a, "level"_a, "bounds"_a = std::vector<std::array<int64_t, 3>>{}, "costs"_a = std::map<std::string, double>{},
+         "mapped"_a = false)
       .def_prop_ro("level", [](const Engine& engine) { return std::string(engine.level()); })
       .def("run", &run)
       .def("step", &step)

@@ -46,6 +46,8 @@ Engine::Engine(Program program, const std::string& level, const std::optional<Co
       kernels_(kernels_of(level.empty() ? levels_here().back() : level)),
       costs_(costs ? *costs : builtin_costs(kernels_.name)) {
   plan();
+  // what was read so far is packed once more, layer by layer
+  program_.bytes.release();
 }
 
 bool Engine::fits_layer(const Op& op) const {
@@ -93,8 +95,7 @@ bool Engine::passes_bits(const Op& layer, int place) const {
   if (program_.ops[place].kind != Kind::Neuron || program_.values[place].high > 1) return false;
   return std::all_of(readers_[place].begin(), readers_[place].end(), [&](int reader) {
     const Op& op = program_.ops[reader];
-    const bool depthwise = op.kind == Kind::Conv2d && op.groups > 1;
-    return op.kind == layer.kind && !depthwise && fits_layer(op);
+    return op.kind == layer.kind && fits_layer(op);
   });
 }
 
@@ -122,7 +123,7 @@ void Engine::plan() {
     plans_[i].chain.push_back(i);
     if (layer) {
       const int64_t columns = op.kind == Kind::Conv2d ? values[i].shape[2] : 1;
-      plans_[i].weights = packed(op, kernels_.vector_bytes, values[op.inputs[0]].high, columns);
+      plans_[i].weights = packed(op, program_.bytes, kernels_.vector_bytes, values[op.inputs[0]].high, columns);
     }
     // what follows: sums with tensors that are there already, and one neuron
     for (int last = i; ops[last].kind != Kind::Neuron;) {

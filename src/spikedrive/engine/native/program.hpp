@@ -77,6 +77,11 @@ struct Op {
 struct FileBytes {
   std::shared_ptr<const uint8_t> data;
   size_t size = 0;
+  bool mapped = false;
+
+  // Lets go of the memory of so many bytes of a mapped file, which is read again where somebody asks for them.
+  void release(const uint8_t* from, size_t count) const;
+  void release() const { release(data.get(), size); }
 };
 
 // Operations in order with what is known of the tensor that each gives. `bytes` is what arrays point into.

@@ -157,7 +157,9 @@ class Sample {
         return;
       }
     }
-    maps_ = bordered(p, b);
+    // where windows are single positions, tiles turn their bits into bytes themselves
+    spreads_ = p.input.type == Type::bits && map_.rows * map_.in_rows == 1 && map_.columns == map_.in_columns && w.rows * w.columns == 1;
+    if (!spreads_) maps_ = bordered(p, b);
   }
 
   void run(int threads) {
@@ -172,7 +174,7 @@ class Sample {
   const StageRun& p_;
   int64_t b_, together_ = 1;
   Geometry map_;
-  bool listed_ = false;
+  bool listed_ = false, spreads_ = false;
   double places_ = 0;
   Lists lists_;
   Bordered maps_;
@@ -340,17 +342,26 @@ class Sample {
     }
   }
 
+  void spread(const uint8_t* bits, int64_t positions, uint8_t* bytes) const {
+    const int64_t channels = p_.weights->channels, row = p_.input.position_bytes;
+    const bool whole = row * 8 == channels;
+    for (int64_t n = 0; n < (whole ? 1 : positions); ++n) p_.kernels->spread(whole ? positions * channels : channels, bits + n * row, bytes + n * channels);
+  }
+
   template <class Into>
   void windowed(int64_t first, int64_t count, Settle& settle, const Into& into) {
     const Weights& w = *p_.weights;
     const int64_t steps = p_.input.steps;
-    const Buffer sums(steps * count * w.padded * 4);
+    const int64_t channels = w.depthwise ? w.outputs : w.channels;
+    const Buffer sums(steps * count * w.padded * 4), bytes(spreads_ ? steps * count * channels : 0);
     std::vector<Run> runs;
-    for (int64_t t = 0; t < steps; ++t)
+    for (int64_t t = 0; t < steps; ++t) {
+      uint8_t* const spread_to = bytes.data() + t * count * channels;
+      if (spreads_) spread(p_.input.at<uint8_t>(t, b_) + first * p_.input.position_bytes, count, spread_to);
       for (int64_t done = 0; done < count;) {
         const int64_t r = (first + done) / map_.columns, x = (first + done) % map_.columns;
-        const int64_t columns = std::min(count - done, map_.columns - x), channels = w.depthwise ? w.outputs : w.channels;
-        const uint8_t* at = maps_.steps[t] + r * map_.row_stride * maps_.row + x * map_.stride * channels;
+        const int64_t columns = std::min(count - done, map_.columns - x);
+        const uint8_t* at = spreads_ ? spread_to : maps_.steps[t] + r * map_.row_stride * maps_.row + x * map_.stride * channels;
         if (w.depthwise)
           p_.kernels->depthwise({at, map_.dilation_rows * maps_.row, map_.stride * channels, w.rows, w.columns,
                                  map_.dilation * channels, channels, w.taps.data(), p_.binary, w.narrow, columns,
@@ -359,8 +370,9 @@ class Sample {
           runs.push_back({at, columns});
         done += columns;
       }
+    }
     if (!w.depthwise)
-      p_.kernels->dense({runs.data(), static_cast<int64_t>(runs.size()), w.rows, w.length, maps_.row, map_.stride * w.channels,
+      p_.kernels->dense({runs.data(), static_cast<int64_t>(runs.size()), w.rows, w.length, maps_.row, map_.stride * channels,
                          w.dense(), w.dense_stride, w.outputs, sums.as<int32_t>()});
     settle.sums = sums.as<int32_t>();
     settle.sums_row = w.padded;

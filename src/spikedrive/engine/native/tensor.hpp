@@ -1,15 +1,10 @@
 // Integer tensors (steps, batch, shape...) as strided views of shared memory.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstdint>
-#include <cstdlib>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <new>
 
+#include "pool.hpp"
 #include "program.hpp"
 
 namespace spikedrive::engine {
@@ -25,57 +20,14 @@ inline Type type_for(int64_t low, int64_t high) {
   return low >= INT32_MIN && high <= INT32_MAX ? Type::i32 : Type::i64;
 }
 
-// Blocks of memory that were given back, kept for the next who asks for as much: what the system maps anew it clears
-// first, which costs more than most layers do.
-class Pool {
- public:
-  static Pool& shared() {
-    static auto* pool = new Pool;
-    return *pool;
-  }
-  uint8_t* take(size_t bytes) {
-    {
-      const std::lock_guard<std::mutex> hold(mutex_);
-      const auto found = free_.lower_bound(bytes);
-      // one much larger serves another better
-      if (found != free_.end() && found->first <= bytes + bytes / 4) {
-        uint8_t* const data = found->second;
-        kept_ -= found->first;
-        free_.erase(found);
-        return data;
-      }
-    }
-    const bool large = bytes >= page;
-    auto* data = static_cast<uint8_t*>(std::aligned_alloc(large ? page : 64, bytes));
-    if (!data) throw std::bad_alloc();
-#if defined(MADV_HUGEPAGE)
-    // pages of 4 KB cost a look-up of their address in every few hundred bytes of a walk over channels; where the system
-    // has no large ones to give, these stay
-    if (large) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
-    return data;
-  }
-  void give(uint8_t* data, size_t bytes) {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    if (kept_ + bytes > most) return std::free(data);
-    kept_ += bytes;
-    free_.emplace(bytes, data);
-  }
-
- private:
-  static constexpr size_t most = size_t{256} << 20, page = size_t{2} << 20;
-  std::mutex mutex_;
-  std::multimap<size_t, uint8_t*> free_;
-  size_t kept_ = 0;
-};
-
 // Memory whose reads may run up to 64 bytes past its end.
 class Buffer {
  public:
-  explicit Buffer(int64_t bytes) : bytes_(size_class(static_cast<size_t>(bytes) + 128)), data_(Pool::shared().take(bytes_)) {}
+  explicit Buffer(int64_t bytes, Pool& pool = Pool::scratch())
+      : pool_(pool), bytes_((static_cast<size_t>(bytes) + 191) / 64 * 64), data_(pool.take(bytes_)) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { Pool::shared().give(data_, bytes_); }
+  ~Buffer() { pool_.give(data_, bytes_); }
   uint8_t* data() const { return data_; }
   template <class R>
   R* as() const {
@@ -83,13 +35,7 @@ class Buffer {
   }
 
  private:
-  // the next of sizes that are an eighth apart, so that what is given back serves what is nearly as large
-  static size_t size_class(size_t bytes) {
-    size_t unit = 64;
-    while (unit * 16 < bytes) unit *= 2;
-    return (bytes + unit - 1) / unit * unit;
-  }
-
+  Pool& pool_;
   size_t bytes_;
   uint8_t* data_;
 };

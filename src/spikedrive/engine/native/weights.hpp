@@ -48,6 +48,7 @@ struct Block {
 // always takes one kernel holds one.
 struct Weights {
   Array given;
+  FileBytes file;
   int64_t outputs = 0, padded = 0, channels = 0, rows = 1, columns = 1, step = 1;
   bool depthwise = false;
   // a depthwise layer whose sums fit 16 bits
@@ -82,6 +83,9 @@ struct Weights {
   const uint8_t* gathered() const;
 
  private:
+  // the file's own weights, which nobody reads from here on
+  void release_given() const { file.release(given.data, count_of(given) * given.bits / 8); }
+
   mutable std::once_flag dense_made_, gathered_made_;
   // rows begin where lines of the caches do
   mutable std::unique_ptr<Buffer> dense_, gathered_;
@@ -121,29 +125,24 @@ inline void cut_into_blocks(Weights& w, int64_t columns, int64_t limit) {
   w.part_rows = offset;
 }
 
-// The most weights of one output whose sum surely fits 16 bits, where none counts more than `times`.
-inline int64_t most_summed(const std::vector<std::array<int64_t, 129>>& magnitudes, int64_t times) {
-  int64_t most = INT32_MAX;
-  for (const auto& counts : magnitudes) {
-    int64_t sum = 0, taken = 0;
-    for (int64_t magnitude = 128; magnitude > 0; --magnitude) {
-      const int64_t there = counts[magnitude] * times, fitting = (INT16_MAX - sum) / magnitude;
-      taken += std::min(there, fitting);
-      if (fitting < there) {
-        most = std::min(most, taken);
-        break;
-      }
-      sum += there * magnitude;
-    }
+// The most weights of one output, so many of each magnitude, whose sum surely fits 16 bits, where none counts more than
+// `times`.
+inline int64_t most_summed(const std::array<int64_t, 129>& magnitudes, int64_t times) {
+  int64_t sum = 0, taken = 0;
+  for (int64_t magnitude = 128; magnitude > 0; --magnitude) {
+    const int64_t there = magnitudes[magnitude] * times, fitting = (INT16_MAX - sum) / magnitude;
+    taken += std::min(there, fitting);
+    if (fitting < there) return taken;
+    sum += there * magnitude;
   }
-  return most;
+  return INT32_MAX;
 }
 
 }  // namespace detail
 
 inline const int8_t* Weights::dense() const {
   std::call_once(dense_made_, [&] {
-    dense_ = std::make_unique<Buffer>(padded / 16 * dense_stride);
+    dense_ = std::make_unique<Buffer>(padded / 16 * dense_stride, Pool::weights());
     auto* made = dense_->as<int8_t>();
     std::fill_n(made, padded / 16 * dense_stride, int8_t{0});
     for (int64_t k = 0; k < outputs; ++k)
@@ -154,6 +153,7 @@ inline const int8_t* Weights::dense() const {
             made[k / 16 * dense_stride + (i * length + along / 4 * 4) * 16 + k % 16 * 4 + along % 4] =
                 static_cast<int8_t>(weight(k, c, i, j));
           }
+    release_given();
   });
   return dense_->as<int8_t>();
 }
@@ -161,7 +161,7 @@ inline const int8_t* Weights::dense() const {
 inline const uint8_t* Weights::gathered() const {
   std::call_once(gathered_made_, [&] {
     const int64_t parts = (summed() + 2 * group - 1) / (2 * group);
-    gathered_ = std::make_unique<Buffer>(parts * part_rows * 2 * group);
+    gathered_ = std::make_unique<Buffer>(parts * part_rows * 2 * group, Pool::weights());
     uint8_t* made = gathered_->data();
     std::fill_n(made, parts * part_rows * 2 * group, static_cast<uint8_t>(excess));
     for (int64_t output = 0; output < summed(); ++output) {
@@ -181,17 +181,19 @@ inline const uint8_t* Weights::gathered() const {
             }
           }
     }
+    release_given();
   });
   return gathered_->data();
 }
 
-// `op` is a Conv2d of one group or of as many as channels, or a Linear, with 8-bit weights, over inputs of at most
+// `op` of `file` is a Conv2d of one group or of as many as channels, or a Linear, with 8-bit weights, over inputs of at most
 // `high` whose rows give `map_columns` output columns.
-inline std::shared_ptr<const Weights> packed(const Op& op, int64_t vector_bytes, int64_t high, int64_t map_columns) {
+inline std::shared_ptr<const Weights> packed(const Op& op, const FileBytes& file, int64_t vector_bytes, int64_t high, int64_t map_columns) {
   auto made = std::make_shared<Weights>();
   Weights& w = *made;
   const bool conv = op.kind == Kind::Conv2d;
   w.given = op.weight;
+  w.file = file;
   w.vector_bytes = vector_bytes;
   w.outputs = op.weight.shape[0];
   w.padded = rounded_up(w.outputs, group);
@@ -218,17 +220,19 @@ inline std::shared_ptr<const Weights> packed(const Op& op, int64_t vector_bytes,
   }
   w.length = rounded_up(w.columns * w.channels, 4);
   w.dense_stride = w.rows * w.length * 16;
-  std::vector<std::array<int64_t, 129>> magnitudes(w.outputs);
   int64_t largest = 0;
   const int64_t inputs = w.channels * w.rows * w.columns;
-  for (int64_t k = 0; k < w.outputs; ++k)
+  high = std::max<int64_t>(high, 1);
+  w.most = INT32_MAX;
+  for (int64_t k = 0; k < w.outputs; ++k) {
+    std::array<int64_t, 129> magnitudes{};
     for (int64_t i = 0; i < inputs; ++i) {
       const int64_t value = integer_at(op.weight, k * inputs + i), magnitude = value < 0 ? -value : value;
-      ++magnitudes[k][magnitude];
+      ++magnitudes[magnitude];
       largest = std::max(largest, magnitude);
     }
-  high = std::max<int64_t>(high, 1);
-  w.most = detail::most_summed(magnitudes, high);
+    w.most = std::min(w.most, detail::most_summed(magnitudes, high));
+  }
   // so few that the sums of any block fit
   const int64_t limit = std::min(detail::block_rows, w.most / high);
   if (limit < 16) return made;

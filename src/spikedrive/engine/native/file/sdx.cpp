@@ -270,7 +270,13 @@ Program load(const char* path) {
   const auto release = [size](const uint8_t* mapped) {
     if (mapped) munmap(const_cast<uint8_t*>(mapped), size);
   };
-  return parse(FileBytes{{static_cast<const uint8_t*>(data), release}, size}, path);
+  return parse(FileBytes{{static_cast<const uint8_t*>(data), release}, size, true}, path);
+}
+
+void FileBytes::release(const uint8_t* from, size_t count) const {
+  if (!mapped) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<uintptr_t>(from) / page * page;
+  madvise(reinterpret_cast<void*>(begin), reinterpret_cast<uintptr_t>(from) + count - begin, MADV_DONTNEED);
 }
 
 void seal(std::vector<uint8_t>& bytes) {
