@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from engine.programs import pixels, small_program
-from spikedrive.engine.ir import Input
+from spikedrive.engine.arithmetic import Linear
+from spikedrive.engine.ir import Input, Neuron
 from spikedrive.engine.layout import Reshape
-from spikedrive.engine.runtime import Program
+from spikedrive.engine.runtime import Program, load
 from spikedrive.errors import DtypeError, ShapeError, UnknownNameError
 
 
@@ -41,6 +43,33 @@ def test_the_batch_size_changes_nothing():
     assert whole.neurons["neuron"].shape == (2, 9, 4, 3, 5)
     assert whole.predictions.tolist() == whole.logits.argmax(1).tolist()
     assert program.run(images).neurons == {}
+
+
+def test_a_program_from_a_file_takes_either_kernel(tmp_path):
+    path, rng = tmp_path / "m.sdx", np.random.default_rng(0)
+    Program(
+        [
+            Input(name="x", inputs=(), shape=(300,)),
+            Neuron(name="fire", inputs=("x",), module="n", ladder=(128,), threshold=128, steps=1),
+            Linear(
+                name="logits", inputs=("fire",), module="head", exponent=0, shift=np.zeros(100, np.int8),
+                weight=rng.integers(-63, 64, (100, 300), np.int8), bias=rng.integers(-9, 9, 100).astype(np.int32),
+            ),
+        ]
+    ).save(path)  # fmt: skip
+    program = load(path)
+    # lists for what hardly fires, dense sums for what nearly always does: weights are packed for either
+    for share in (0.02, 0.98, 0.02):
+        images = np.where(rng.random((7, 300)) < share, 255, 0).astype(np.uint8)
+        assert (program.run(images).logits_int == program.run(images, runtime="numpy").logits_int).all()
+
+
+def test_a_program_from_a_file_goes_to_another_process(tmp_path):
+    path, images = tmp_path / "m.sdx", pixels(3)
+    small_program().save(path)
+    program = load(path)
+    answer = program.run(images).logits_int
+    assert (pickle.loads(pickle.dumps(program)).run(images).logits_int == answer).all()
 
 
 def test_an_empty_batch_gives_an_empty_answer():

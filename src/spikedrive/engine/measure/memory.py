@@ -8,7 +8,9 @@ as a deployed program does not. It needs /proc, so Linux.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import gc
 import json
 import math
 import sys
@@ -87,7 +89,10 @@ def peak(path: Path, batch: int = 1, threads: int = 1) -> dict[str, int]:
     images = np.random.default_rng(0).integers(0, 256, (*lead, *one.input.shape), dtype=np.uint8)
     expected = needed(one, batch)
     del one
-    # what was freed leaves the process before the mark is set anew
+    # what was freed leaves the process before the mark is set anew, or the program would find it there for nothing
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _kilobytes("VmRSS")
     program = load(path)

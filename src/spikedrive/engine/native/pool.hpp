@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <vector>
@@ -40,18 +39,15 @@ class Pool {
           uint8_t* const data = gap->data;
           *gap = {data + bytes, gap->bytes - bytes};
           if (!gap->bytes) region.gaps.erase(gap);
+          region.touched = std::max(region.touched, static_cast<size_t>(data + bytes - region.data));
           return data;
         }
-    const size_t size = std::max(least, (bytes + page - 1) / page * page);
-    auto* data = static_cast<uint8_t*>(std::aligned_alloc(page, size));
-    if (!data) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    madvise(data, size, MADV_HUGEPAGE);
-#endif
-    regions_.push_back({data, size, {}});
-    if (size > bytes) regions_.back().gaps.push_back({data + bytes, size - bytes});
-    held_ += size;
-    return data;
+    const size_t needed = (bytes + page - 1) / page * page;
+    regions_.push_back(needed < usual ? region_of(usual, needed) : region_of(needed, needed));
+    Region& made = regions_.back();
+    made.touched = bytes;
+    if (made.bytes > bytes) made.gaps.push_back({made.data + bytes, made.bytes - bytes});
+    return made.data;
   }
 
   void give(uint8_t* data, size_t bytes) {
@@ -69,9 +65,8 @@ class Pool {
         before->bytes += next->bytes;
         gaps.erase(next);
       }
-    if (held_ > most_ && gaps.front().bytes == region->bytes) {
-      held_ -= region->bytes;
-      std::free(region->data);
+    if (region->touched > most_ && gaps.front().bytes == region->bytes) {
+      munmap(region->data, region->bytes);
       regions_.erase(region);
     }
   }
@@ -84,17 +79,35 @@ class Pool {
   // gaps in the order of their addresses, no two side by side
   struct Region {
     uint8_t* data;
-    size_t bytes;
+    size_t bytes, touched;
     std::vector<Gap> gaps;
   };
 
+  // Addresses for `bytes`, or for `least` where the system has not so many.
+  static Region region_of(size_t bytes, size_t least) {
+    // as many more as it takes to begin at a large page
+    const size_t room = bytes + page;
+    void* const found = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (found == MAP_FAILED) {
+      if (bytes == least) throw std::bad_alloc();
+      return region_of(least, least);
+    }
+    auto* const first = static_cast<uint8_t*>(found);
+    const size_t before = (page - reinterpret_cast<uintptr_t>(first) % page) % page;
+    if (before) munmap(first, before);
+    if (before < page) munmap(first + before + bytes, page - before);
+#ifdef MADV_HUGEPAGE
+    madvise(first + before, bytes, MADV_HUGEPAGE);
+#endif
+    return {first + before, bytes, 0, {}};
+  }
+
   explicit Pool(size_t most) : most_(most) {}
 
-  static constexpr size_t least = size_t{64} << 20, page = size_t{2} << 20;
+  static constexpr size_t usual = size_t{1} << 30, page = size_t{2} << 20;
   const size_t most_;
   std::mutex mutex_;
   std::vector<Region> regions_;
-  size_t held_ = 0;
 };
 
 }  // namespace spikedrive::engine
