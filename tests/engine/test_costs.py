@@ -144,7 +144,9 @@ def test_measured_costs_are_used_until_they_are_ignored(cache: Path, monkeypatch
     assert costs.in_use("scalar") == native.run.costs("scalar") or isa == "scalar"
     given: list[dict[str, float]] = []
     made = native.run.Engine
-    monkeypatch.setattr(native.run, "Engine", lambda *a, costs: given.append(costs) or made(*a, costs=costs))
+    monkeypatch.setattr(
+        native.run, "Engine", lambda *a, costs, **rest: given.append(costs) or made(*a, costs=costs, **rest)
+    )
     small_program().run(pixels(1), runtime="native")
     small_program().stream(runtime="native")
     assert given == [measured, measured]
