@@ -6,6 +6,7 @@ from spikedrive.models.metaformers import (
     meta_spikeformer,
     spike_driven_transformer,
     spikformer,
+    spikformer_v2,
     spiking_mlp,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "meta_spikeformer",
     "spike_driven_transformer",
     "spikformer",
+    "spikformer_v2",
     "spiking_mlp",
 ]
