@@ -94,6 +94,23 @@ def test_a_joint_projection_is_three() -> None:
     torch.testing.assert_close(joint(x), apart(x), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_values_may_have_more_channels_and_the_last_neuron_a_gain(joint: bool) -> None:
+    quarters = partial(ILIF, levels=4, scale=0.25)
+    attention = lively(
+        SpikeAttention(
+            C, HEADS, variant="sdsa3", projection=ConvBN, neuron=quarters, threshold=0.75, gain=2.0, value_ratio=3,
+            joint=joint,
+        )
+    )  # fmt: skip
+    seen, y = record(attention, torch.randn(T, B, C, H, W).double())
+    q, k, v = (heads_of(seen[f"{n}_neuron"]) for n in "qkv")
+    assert v.shape[-1] == 3 * q.shape[-1] and y.shape == (T, B, C, H, W)
+    z = (q @ k.transpose(-1, -2) @ v).transpose(3, 4).reshape(T, B, 3 * C, H, W)
+    assert torch.equal(seen["out_neuron_in"], z)
+    assert torch.equal(seen["z"], (z / 0.75).clamp(0, 4).round() / 2)
+
+
 def test_the_output_projection_may_differ() -> None:
     attention = SpikeAttention(
         C, HEADS, variant="sdsa1", projection=ConvBN, output=partial(ConvBN, bias=True)

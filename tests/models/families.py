@@ -42,6 +42,8 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ("e_spikeformer_*83m", _LARGE, 16),
     ("e_spikeformer_*171m", _LARGE, 16),
     ("e_spikeformer_*", {**_META, "value_ratio": 2}, 16),
+    ("qsd_transformer_nano", {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2}, 16),
+    ("qsd_transformer_*", {**_META, "layer_scale": 0.5, "attention_scale": 1 / 64}, 16),
 ]
 # one name for each shape that the code can take; the others differ in numbers that TINY replaces
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -77,6 +79,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg": ("spiking_vgg11", {"neuron": {"name": "LIF", "threshold": 0.25}, "init": "levels"}),
     "vgg_integer": ("spiking_vgg_nano", {}),
     "asa": ("asa_csnn", {}),
+    "qsd": ("qsd_transformer_15m", {}),
+    "qsd_nano": ("qsd_transformer_nano", {}),
 }
 # without those that multiply after every exact repair, as their card says
 INTEGER = [f for f, (name, _) in FAMILIES.items() if get_card(name).verdict_repaired != "hybrid"]
@@ -98,7 +102,9 @@ def _lively(family: str, config: tuple[tuple[str, Any], ...]) -> SpikingModel:
     # a product of three binaries, an eighth of it, reaches its threshold only where all fire often
     binary = {n.domain.levels for n in model.neurons().values()} == {1}
     rare = "attention_scale" in model.config and binary
-    gain = (2.0, 3.0) if rare else (1.0, 2.0)
+    # levels of a quarter each are passed over by membranes as wide as those of whole ones
+    quarters = any(getattr(n, "threshold", 1.0) == 0.25 for n in model.neurons().values())
+    gain = (2.0, 3.0) if rare else (0.25, 0.5) if quarters else (1.0, 2.0)
     return liven(model, pictures(model, size, batch=4), gain=gain).eval()
 
 

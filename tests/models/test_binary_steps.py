@@ -8,7 +8,9 @@ from families import inputs, tiny
 import spikedrive as sd
 
 # unrolling takes seconds
-OTHERS = [pytest.param(f, marks=pytest.mark.slow) for f in ("v3", "v3_large", "v3_large_spiking")]
+OTHERS = [
+    pytest.param(f, marks=pytest.mark.slow) for f in ("v3", "v3_large", "v3_large_spiking", "qsd", "qsd_nano")
+]
 
 
 @pytest.mark.parametrize("family", ["v3_nano", *OTHERS])

@@ -176,12 +176,12 @@ class RepConv(LinearChain):
         pad = (
             (bn.bias - bn.running_mean * bn.weight / torch.sqrt(bn.running_var + bn.eps)).detach().to(y.dtype)
         )
-        taps = conv.weight.sum((1, 2, 3))
+        # read once: a quantised weight is computed at every reading
+        weight = conv.weight
+        taps = weight.sum((1, 2, 3))
         # a constant that the next BatchNorm subtracts again while it trains, so that its gradient is zero
         taps = taps.detach() if self.bn.training else taps
-        y = F.conv2d(
-            y - pad.view(-1, 1, 1), conv.weight, pad * taps, padding=conv.padding, groups=conv.groups
-        )
+        y = F.conv2d(y - pad.view(-1, 1, 1), weight, pad * taps, padding=conv.padding, groups=conv.groups)
         return self.outer_bn(self.bn(self.expand(y)))
 
     def fused(self, *, dense_separable: bool) -> nn.Conv2d:

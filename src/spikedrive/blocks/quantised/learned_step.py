@@ -65,7 +65,9 @@ def quantise_weights(model: nn.Module, *, bits: int = 4) -> None:
     """
     for module in list(model.modules()):
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
-            parametrize.register_parametrization(module, "weight", LearnedStep(module.weight, bits=bits))
+            # unsafe leaves out a trial of each, which takes seconds for a large model
+            step = LearnedStep(module.weight, bits=bits)
+            parametrize.register_parametrization(module, "weight", step, unsafe=True)
 
 
 class _LearnedStep(torch.autograd.Function):

@@ -217,5 +217,5 @@ def e_spikeformer_nano() -> dict[str, Any]:
     return {
         "widths": (32, 64, 128), "depths": (1, 1, 1), "strides": (2, 2, 2), "transformer_stages": 1,
         "stem_kernel": 5, "separable_kernel": 3, "conv_ratio": 1, "mlp_ratio": 2, "value_ratio": 2, "heads": 4,
-        "bias": False, "classes": 10, "in_channels": 1, "init": "levels",
+        "attention_scale": 1 / 8, "bias": False, "classes": 10, "in_channels": 1, "init": "levels",
     }  # fmt: skip
