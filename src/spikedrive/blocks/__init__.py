@@ -13,7 +13,7 @@ from spikedrive.blocks.conv import (
 )
 from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchStem
 from spikedrive.blocks.fuse import fuse
-from spikedrive.blocks.init import Init, check_init, spread_over_levels
+from spikedrive.blocks.init import Init, check_init, initialise_pyramid, spread_over_levels
 from spikedrive.blocks.linear import DistilledLinear, LayerScale, LinearChain, NormPoolLinear
 from spikedrive.blocks.mixers import MLP, AxialMixer, ChannelMixer, PointwiseMixer, SpikeAttention
 from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_levels
@@ -37,6 +37,6 @@ __all__ = [
     "LayerScale", "LearnedStep", "LinearChain", "MeanOverTime", "MembraneBlock", "MembraneShortcut", "ModelCard",
     "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding", "PatchStem",
     "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "SEWShortcut", "SepConv", "SpikeAttention",
-    "SpikingModel", "Stage", "TdBN", "check_init", "describe_neuron", "fuse", "integer_neuron", "make_neuron",
-    "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
+    "SpikingModel", "Stage", "TdBN", "check_init", "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron",
+    "make_neuron", "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
 ]  # fmt: skip

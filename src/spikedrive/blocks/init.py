@@ -23,6 +23,22 @@ def check_init(init: str) -> None:
         raise unknown_name("initialisation", init, get_args(Init))
 
 
+def initialise_pyramid(model: nn.Module, init: Init, *, gain: float = 2.0, shift: float = 1.0) -> None:
+    """Start the weights of a Meta-SpikeFormer or one of its heirs, in place.
+
+    "released": linear layers normal with deviation 0.02, cut at 2, and PyTorch's own for convolutions. "levels":
+    convolutions normal with variance 1 / fan-in, and BatchNorms by `spread_over_levels` with `gain` and `shift`.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and init == "released":
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d) and init == "levels":
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+    if init == "levels":
+        spread_over_levels(model, gain=gain, shift=shift)
+
+
 def spread_over_levels(model: nn.Module, *, gain: float = 2.0, shift: float = 1.0) -> None:
     """Start each BatchNorm that feeds a neuron at `gain` and `shift`, in place.
 

@@ -19,32 +19,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from spikedrive.blocks import (
     MLP,
     ClassifyHead,
     ConvBN,
+    Init,
     InputKind,
     MembraneBlock,
     NeuronLike,
     SepConv,
     SpikeAttention,
     SpikingModel,
+    check_init,
+    initialise_pyramid,
     pyramid_features,
     pyramid_stages,
-    spread_over_levels,
 )
-from spikedrive.errors import unknown_name
 from spikedrive.models._registry import register_model
 from spikedrive.models.metaformers import _layout
 from spikedrive.neurons.neuron import check_number
-
-Init = Literal["released", "levels"]
-"""The original's (PyTorch's own for convolutions); or normal with variance 1 / fan-in, and BatchNorms that
-spread the membrane over an integer neuron's levels (`blocks.spread_over_levels`)."""
 
 NEURON: NeuronLike = {"name": "ILIF", "levels": 4, "scale": 0.25}
 """Rounds half to even, passes the gradient on 0 <= x <= 4, emits multiples of 1/4."""
@@ -89,8 +86,7 @@ class ESpikeformer(SpikingModel):
         init: Init = "released",
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
-        if init not in get_args(Init):
-            raise unknown_name("initialisation", init, get_args(Init))
+        check_init(init)
         check_number("ESpikeformer", "transformer_stages", transformer_stages, low=0, high=len(widths))
         check_number("ESpikeformer", "heads", heads, low=1)
         separable = partial(SepConv, ratio=separable_ratio, neuron=neuron, spiking=True)
@@ -119,7 +115,7 @@ class ESpikeformer(SpikingModel):
             drop_path=drop_path, neuron=neuron,
         )  # fmt: skip
         self.head = ClassifyHead(widths[-1], classes, neuron=neuron, integers=True)
-        _initialise(self, init)
+        initialise_pyramid(self, init)
 
     def forward(self, x: Tensor) -> Any:
         """Logits (B, K)."""
@@ -131,17 +127,6 @@ class ESpikeformer(SpikingModel):
     def forward_features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
         """The potentials after each asked stage, (T, B, C, H, W)."""
         return pyramid_features(self.stages, self.encode(x), levels)
-
-
-def _initialise(model: ESpikeformer, init: Init) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and init == "released":
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d) and init == "levels":
-            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-    if init == "levels":
-        spread_over_levels(model)
 
 
 _PARTS = (

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from spikedrive.blocks import (
     MLP,
     ClassifyHead,
+    Init,
     InputKind,
     MembraneBlock,
     NeuronLike,
@@ -36,18 +37,14 @@ from spikedrive.blocks import (
     SepConv,
     SpikeAttention,
     SpikingModel,
+    check_init,
+    initialise_pyramid,
     pyramid_features,
     pyramid_stages,
-    spread_over_levels,
 )
-from spikedrive.errors import unknown_name
 from spikedrive.models._registry import register_model
 from spikedrive.models.metaformers import _layout
 from spikedrive.neurons.neuron import check_number
-
-Init = Literal["released", "levels"]
-"""The original's (PyTorch's own for convolutions); or normal with variance 1 / fan-in, and BatchNorms that
-spread the membrane over an integer neuron's levels (`blocks.spread_over_levels`)."""
 
 
 class MetaSpikeformer(SpikingModel):
@@ -94,8 +91,7 @@ class MetaSpikeformer(SpikingModel):
         init: Init = "released",
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
-        if init not in get_args(Init):
-            raise unknown_name("initialisation", init, get_args(Init))
+        check_init(init)
         check_number("MetaSpikeformer", "transformer_stages", transformer_stages, low=0, high=len(widths))
 
         def block(stage: int, width: int, rate: float) -> MembraneBlock:
@@ -121,7 +117,7 @@ class MetaSpikeformer(SpikingModel):
             drop_path=drop_path, neuron=neuron,
         )  # fmt: skip
         self.head = ClassifyHead(widths[-1], classes, neuron=neuron, distilled=distilled)
-        _initialise(self, init)
+        initialise_pyramid(self, init)
 
     def forward(self, x: Tensor) -> Any:
         """Logits (B, K); a pair of them for a distilled model in training."""
@@ -133,17 +129,6 @@ class MetaSpikeformer(SpikingModel):
     def forward_features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
         """The potentials after each asked stage, (T, B, C, H, W)."""
         return pyramid_features(self.stages, self.encode(x), levels)
-
-
-def _initialise(model: MetaSpikeformer, init: Init) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and init == "released":
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d) and init == "levels":
-            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-    if init == "levels":
-        spread_over_levels(model)
 
 
 _PARTS = (

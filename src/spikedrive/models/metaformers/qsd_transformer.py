@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from spikedrive.blocks import (
     MLP,
     ClassifyHead,
     ConvBN,
+    Init,
     InputKind,
     LayerScale,
     MembraneBlock,
@@ -40,19 +41,15 @@ from spikedrive.blocks import (
     SepConv,
     SpikeAttention,
     SpikingModel,
+    check_init,
+    initialise_pyramid,
     pyramid_features,
     pyramid_stages,
     quantise_weights,
-    spread_over_levels,
 )
-from spikedrive.errors import unknown_name
 from spikedrive.models._registry import register_model
 from spikedrive.models.metaformers import _layout, meta_spikeformer
 from spikedrive.neurons.neuron import check_number
-
-Init = Literal["released", "levels"]
-"""The original's (PyTorch's own for convolutions); or normal with variance 1 / fan-in, and BatchNorms that
-spread the membrane over an integer neuron's levels (`blocks.spread_over_levels`)."""
 
 NEURON: NeuronLike = {
     "name": "ILIF", "levels": 4, "threshold": 0.25, "scale": 0.25, "rounding": "half_up", "gate": "open",
@@ -105,8 +102,7 @@ class QSDTransformer(SpikingModel):
         as_released: bool = False,
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
-        if init not in get_args(Init):
-            raise unknown_name("initialisation", init, get_args(Init))
+        check_init(init)
         check_number("QSDTransformer", "transformer_stages", transformer_stages, low=0, high=len(widths))
         projection = ConvBN if spiking_layers else RepConv
 
@@ -137,7 +133,8 @@ class QSDTransformer(SpikingModel):
             drop_path=drop_path, neuron=neuron,
         )  # fmt: skip
         self.head = ClassifyHead(widths[-1], classes, neuron=neuron)
-        _initialise(self, init)
+        # levels of a quarter each
+        initialise_pyramid(self, init, gain=0.5, shift=0.25)
         quantise_weights(self, bits=weight_bits)
         if as_released:
             for layer in [m for m in self.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]:
@@ -164,18 +161,6 @@ class _DeadQuantiser(nn.Module):
         super().__init__()
         self.alpha = nn.Parameter(torch.zeros(channels))
         self.zero_point = nn.Parameter(torch.zeros(channels))
-
-
-def _initialise(model: QSDTransformer, init: Init) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and init == "released":
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d) and init == "levels":
-            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-    if init == "levels":
-        # levels of a quarter each
-        spread_over_levels(model, gain=0.5, shift=0.25)
 
 
 _CHAINS = r"(stages\.[34]\.blocks\.\d+\.(?:attention\.proj|mlp\.reduce))\."
