@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import mmap
 import random
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +148,37 @@ def test_two_streams_share_a_program():
     mixed = [(one(a).logits_int, two(b).logits_int) for _ in range(3)][-1]
     assert np.array_equal(mixed[0], program.run(a).logits_int)
     assert np.array_equal(mixed[1], program.run(b).logits_int)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted by glibc")
+def test_a_stream_holds_no_more_after_another_thousand_steps():
+    class InUse(ctypes.Structure):
+        # arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost
+        _fields_ = [(f"n{place}", ctypes.c_size_t) for place in range(10)]
+
+    count = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if count is None:
+        pytest.skip("a C library without mallinfo2")
+    count.restype = InUse
+
+    def held() -> tuple[int, int]:
+        found = count()
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        return found.n7 + found.n4, pages * mmap.PAGESIZE
+
+    stream, frame = small_program().stream(runtime="native"), pixels(1)
+    # Python's own memory settles too
+    for _ in range(1000):
+        stream(frame)
+    gc.collect()
+    malloc_before, mapped_before = held()
+    for _ in range(1000):
+        stream(frame)
+    gc.collect()
+    malloc_after, mapped_after = held()
+    # a single number kept at each step would be more; Python maps its own objects by the mebibyte
+    assert malloc_after - malloc_before < 8 * 1000
+    assert mapped_after - mapped_before <= 2**20
 
 
 def test_frames_go_in_one_by_one():
