@@ -82,12 +82,14 @@ def test_amounts_are_counted_by_hand() -> None:
     places = spikes.sum() * (10 / 4) ** 2
     assert dense["dense_product"] == 2 * 16 * 64 * 9 * 32
     assert dense["dense_sums"] == lists["sums"] == 2 * 16
+    # 3 x 32 bytes of a row of the window: two rows at once, then one
+    assert dense["dense_block_sums"] == 2 * 16 * 2
     assert dense["dense_value"] == lists["listed_value"] == spikes.size
     assert lists["paired_row_64"] == lists["fed_place"] == pytest.approx(places)
     assert lists["fed_segment"] == 2 * 16 * 3 and lists["block_sums"] == 2 * 16
     assert dense["position"] == lists["position"] == 16
     assert sum(dense.values()) + sum(lists.values()) == pytest.approx(
-        2 * 16 * (64 * 9 * 32 + 6) + 2 * (spikes.size + places + 16)
+        2 * 16 * (64 * 9 * 32 + 8) + 2 * (spikes.size + places + 16)
     )
     assert np.array_equal(engine.amounts(spikes, 1)[0], np.zeros((2, len(names))))
 

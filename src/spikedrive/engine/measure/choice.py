@@ -20,8 +20,8 @@ LISTS, DENSE = ("lists", "dense")
 PLACE = 3
 """Of the layer among the operations of `Layer.ops`."""
 LEAST_ROUNDS = 3
-TURN = 0.002
-"""Seconds of a turn: a layer that is quicker runs more than once in it, and the quickest time stands."""
+TURN, LEAST_RUNS = 0.005, 2
+"""Seconds of a layer's turn, and how often it runs in it at least under each of the costs; the first packs weights."""
 
 
 @dataclass(frozen=True)
@@ -105,34 +105,39 @@ def time_layers(
 ) -> list[Timed]:
     """Run every layer at its density under each of the costs; `progress` is called after each round.
 
-    A round takes all of them in an order of its own, so that a slower minute of the machine slows everybody. None
-    begins later than `longest` seconds after the start, but for the first LEAST_ROUNDS.
+    A round gives every layer one turn, in an order of chance; within a turn the costs take turns, so that they meet the
+    same moment of the machine and may be compared turn by turn. No round begins later than `longest` seconds after the
+    start, but for the first LEAST_ROUNDS.
     """
-    turns, found, start = [], [], time.monotonic()
+    found, engines, start = list[Timed](), dict[Timed, Any](), time.monotonic()
     for layer, density in points:
         # one engine for all of them: how pages lie in the caches is then the same for each
-        engine, spikes = native.run.Engine(pack.dump({}, layer.ops()), isa), layer.spikes(density)
-        lists, dense = engine.amounts(spikes, 1)[PLACE]
-        timed = Timed(
-            layer, density, {LISTS: np.array(lists), DENSE: np.array(dense)}, {name: [] for name in costs}
-        )
-        found.append(timed)
-        for name, each in costs.items():
-            engine.set_costs(each)
-            # packs weights
-            engine.times(spikes, 1, 1)
-            turns.append((engine, each, spikes, timed.seconds[name]))
+        engine = native.run.Engine(pack.dump({}, layer.ops()), isa)
+        lists, dense = engine.amounts(layer.spikes(density), 1)[PLACE]
+        counted = {LISTS: np.array(lists), DENSE: np.array(dense)}
+        found.append(Timed(layer, density, counted, {name: [] for name in costs}))
+        engines[found[-1]] = engine
     draw = random.Random(0)
     for done in range(rounds):
         if done >= LEAST_ROUNDS and time.monotonic() - start > longest:
             break
-        draw.shuffle(turns)
-        for engine, each, spikes, seconds in turns:
-            engine.set_costs(each)
-            best, begin = math.inf, time.monotonic()
-            while best == math.inf or time.monotonic() - begin < TURN:
-                best = min(best, engine.times(spikes, 1, 1)[PLACE])
-            seconds.append(best)
+        for timed in draw.sample(found, len(found)):
+            for name, seconds in _turn(engines[timed], timed, costs, draw).items():
+                timed.seconds[name].append(seconds)
         if progress is not None:
             progress(done + 1)
     return found
+
+
+def _turn(
+    engine: Any, timed: Timed, costs: Mapping[str, Mapping[str, float]], draw: random.Random
+) -> dict[str, float]:
+    """The quickest of a few runs under each of the costs."""
+    spikes, best, start = timed.layer.spikes(timed.density), dict.fromkeys(costs, math.inf), time.monotonic()
+    runs = 0
+    while runs < LEAST_RUNS or time.monotonic() - start < TURN:
+        for name in draw.sample(list(costs), len(costs)):
+            engine.set_costs(costs[name])
+            best[name] = min(best[name], engine.times(spikes, 1, 1)[PLACE])
+        runs += 1
+    return best

@@ -116,7 +116,10 @@ inline Amounts amounts_of(const StageRun& p, double fired) {
   // the kernel halves and quarters its last group
   const int64_t rest = w.outputs % group, last = rest > group / 2 ? group : rest > group / 4 ? group / 2 : rest ? group / 4 : 0;
   made.dense[cost::dense_product] = slots * static_cast<double>((w.outputs - rest + last) * w.rows * w.length);
+  const int64_t dense_blocks = w.length < dense_block ? (w.rows + dense_block / w.length - 1) / (dense_block / w.length)
+                                                     : w.rows * ((w.length + dense_block - 1) / dense_block);
   made.dense[cost::dense_sums] = slots * static_cast<double>(w.padded / group);
+  made.dense[cost::dense_block_sums] = made.dense[cost::dense_sums] * static_cast<double>(dense_blocks);
   if (copies(p)) made.dense[cost::dense_value] = values;
   made.dense[cost::position] = made.lists[cost::position] = static_cast<double>(p.positions * w.padded / group);
   const int64_t together = w.together, columns = w.columns + (together - 1) * map.stride;

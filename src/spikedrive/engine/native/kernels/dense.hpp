@@ -68,13 +68,12 @@ void dense_outputs(const Dense& p, int64_t k, int64_t padded) {
     }
   };
   // as many weights at once as stay in the first cache while all runs meet them
-  constexpr int64_t most = 256;
-  if (p.length < most) {
-    const int64_t segments = most / p.length;
+  if (p.length < dense_block) {
+    const int64_t segments = dense_block / p.length;
     for (int64_t i = 0; i < p.segments; i += segments) each({i, std::min(i + segments, p.segments), 0, p.length});
     return;
   }
-  const int64_t parts = (p.length + most - 1) / most, bytes = (p.length / 4 + parts - 1) / parts * 4;
+  const int64_t parts = (p.length + dense_block - 1) / dense_block, bytes = (p.length / 4 + parts - 1) / parts * 4;
   for (int64_t i = 0; i < p.segments; ++i)
     for (int64_t j = 0; j < p.length; j += bytes) each({i, i + 1, j, std::min(j + bytes, p.length)});
 }

@@ -9,6 +9,8 @@ namespace spikedrive::engine {
 
 // Dense sums work on this many outputs at a time, and sums of what fired on as many or on twice as many.
 constexpr int64_t group = 64;
+// Bytes of a window, at most, of which dense sums meet the weights at once.
+constexpr int64_t dense_block = 256;
 
 // Output columns side by side; the first one's window begins at `from`.
 struct Run {
