@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help install peers demo test test-all check lint types layers sizes triton cross fuzz doctest docs wheel bench clean
+.PHONY: help install peers demo test test-all check lint types layers sizes triton cross sanitize fuzz doctest docs wheel bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,9 +22,10 @@ help:
 	  'make demo      train, audit, compile, verify and report on the bundled images (runs/demo/report.html)' \
 	  'make test      the tests that everybody runs' \
 	  'make test-all  those, and the full-size ones that take many minutes' \
-	  'make check     lint, types, layers, sizes, Triton, 64-bit ARM, fuzzing, doctests, documentation, wheel' \
+	  'make check     lint, types, layers, sizes, Triton, 64-bit ARM, sanitizers, fuzzing, doctests, documentation, wheel' \
 	  'make cross     compile the kernels for 64-bit ARM and compare them, bit for bit, in an emulator' \
-	  'make fuzz      feed the loader of .sdx files with damaged ones for a minute, under sanitizers' \
+	  'make sanitize  run random programs on the engine under sanitizers of addresses and undefined behaviour' \
+  'make fuzz      feed the loader of .sdx files with damaged ones for a minute, under sanitizers' \
 	  'make docs      the documentation in site/' \
 	  'make wheel     build the wheel and try it in an environment of its own' \
 	  'make peers     install the libraries of others, which the tests of models from them need (else skipped)' \
@@ -70,7 +71,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.dev
 	$(PYTEST) -m ''
 
-check: lint types layers sizes triton cross fuzz doctest docs wheel
+check: lint types layers sizes triton cross sanitize fuzz doctest docs wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -89,10 +90,14 @@ sizes: $(VENV)/.dev
 triton: $(VENV)/.dev
 	$(PYTEST) -m triton tests/ops
 
-# for this machine's own instruction sets, or under sanitizers: the same two with `here`, or with `sanitizers`
+# for this machine's own instruction sets: the same two with `here`
 cross: $(VENV)/.core
 	$(BIN)/python tools/compare_isas.py arm64
 	$(BIN)/python tools/compare_engine.py arm64
+
+# the engine; for the scans compare_isas.py with `sanitizers`
+sanitize: $(VENV)/.core
+	$(BIN)/python tools/compare_engine.py sanitizers
 
 # the programs of the tests are what it starts from
 fuzz: $(VENV)/.core

@@ -3,10 +3,10 @@
 Usage: python benchmarks/engine_choice.py [--rounds N] [--quick]
 
 The layers have shapes of meta_spikeformer_spiking_15m at 224, with binary spikes at T = 4 and integers 0..4 at T = 1.
-Each runs by lists, by dense tiles and as the costs in use choose, turn by turn in one engine. `loss` is the time of the way that
-is taken over that of the quicker one in the same turn, the median of the turns; `ratio` is the same for the choice's own
-run, which does what that way does, so that the two differ by the machine's noise. `--quick` takes three rounds and
-writes nothing. The exit code is 1 where a loss passes the bar.
+Each runs by lists, by dense tiles and as the costs in use choose, turn by turn in one engine. `loss` is the time of the
+way that is taken over that of the quicker one in the same turn, the median of the turns; `ratio` is the same for the
+choice's own run, which does what that way does, so that the two differ by the machine's noise. `--quick` takes three
+rounds and writes nothing. The exit code is 1 where a loss passes the bar.
 """
 
 from __future__ import annotations

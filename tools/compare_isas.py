@@ -34,9 +34,10 @@ CROSS = (
     "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
     "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
 )
-# takes minutes to compile
+# a type of build without flags of its own: with those of a release it takes minutes to compile
 SANITIZE = (
-    "-DCMAKE_CXX_FLAGS=-g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer",
+    "-DCMAKE_BUILD_TYPE=Sanitize",
+    "-DCMAKE_CXX_FLAGS=-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer",
 )
 EMULATOR = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
 

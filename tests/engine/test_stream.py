@@ -5,8 +5,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
+import os
 import random
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,10 +171,11 @@ def test_a_stream_holds_no_more_after_another_thousand_steps():
         return found.n7 + found.n4, pages * mmap.PAGESIZE
 
     stream, frame = small_program().stream(runtime="native"), pixels(1)
-    # Python's own memory settles too
+    # Python's own memory settles too, that of counting with it
     for _ in range(1000):
         stream(frame)
     gc.collect()
+    held()
     malloc_before, mapped_before = held()
     for _ in range(1000):
         stream(frame)
@@ -179,6 +184,44 @@ def test_a_stream_holds_no_more_after_another_thousand_steps():
     # a single number kept at each step would be more; Python maps its own objects by the mebibyte
     assert malloc_after - malloc_before < 8 * 1000
     assert mapped_after - mapped_before <= 2**20
+
+
+COUNTED_STEPS = """
+import ctypes
+import sys
+
+import numpy as np
+
+from spikedrive.engine import runtime
+
+news = ctypes.c_long.in_dll(ctypes.CDLL(None), "news")
+program = runtime.load(sys.argv[1])
+stream = program.stream(runtime="native", threads=1)
+step = np.full((1, *program.input.shape), 200, np.uint8)
+for _ in range(4):
+    before = news.value
+    stream(step)
+    print(news.value - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD puts the counter in front")
+def test_only_the_first_step_allocates(require: Callable[[bool, str], None], tmp_path: Path):
+    require(shutil.which("gcc") is not None, "a C compiler (on Debian: apt-get install gcc)")
+    program = small_program()
+    program.save(tmp_path / "small.sdx")
+    counter, steps = tmp_path / "count_new.so", tmp_path / "steps.py"
+    source = Path(__file__).with_name("count_new.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", str(source), "-o", str(counter)], check=True)
+    steps.write_text(COUNTED_STEPS, encoding="utf-8")
+    command = [sys.executable, str(steps), str(tmp_path / "small.sdx")]
+    found = subprocess.run(
+        command, env={**os.environ, "LD_PRELOAD": str(counter)}, capture_output=True, text=True, check=True
+    )
+    first, *later = [int(line) for line in found.stdout.split()]
+    # the array of the answer, its owner and the places of what to keep
+    assert first > 20
+    assert max(later) < 10
 
 
 def test_frames_go_in_one_by_one():

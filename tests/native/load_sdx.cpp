@@ -41,7 +41,7 @@ void print_list(const Items& items) {
 }
 
 void print(const Pair& pair) { print_list(pair); }
-void print(const std::vector<int64_t>& numbers) { print_list(numbers); }
+void print(const Shape& numbers) { print_list(numbers); }
 
 void print(const Widths& widths) {
   std::vector<Pair> pairs;
@@ -70,7 +70,7 @@ void print(const Program& program) {
     const Op& op = program.ops[i];
     const Value& value = program.values[i];
     const auto item = [](const char* before, const auto& x) { std::printf("%s", before), print(x); };
-    std::vector<int64_t> inputs(op.inputs.begin(), op.inputs.end());
+    Shape inputs(op.inputs.begin(), op.inputs.end());
     item("{\"name\":", op.name), item(",\"op\":", std::string(fields_of(op.kind).name));
     item(",\"module\":", op.module), item(",\"inputs\":", inputs);
     item(",\"value\":{\"shape\":", value.shape), item(",\"steps\":", value.steps), item(",\"low\":", value.low);

@@ -51,7 +51,7 @@ struct Case {
   }
 
   // Whether `found` are the tensors at `keep`; says which are not.
-  bool holds(const std::vector<Tensor>& found, const std::vector<int>& keep, const char* level, int threads) const {
+  bool holds(const List<Tensor>& found, const std::vector<int>& keep, const char* level, int threads) const {
     bool right = true;
     for (size_t i = 0; i < keep.size(); ++i) {
       const auto place = static_cast<size_t>(keep[i]);

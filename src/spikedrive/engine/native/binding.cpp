@@ -31,7 +31,7 @@ using Images = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
 // (steps, batch, shape...) row by row
 nb::object as_array(const Tensor& x) {
   const Tensor rows = in_rows(x, x.type);
-  std::vector<size_t> shape{static_cast<size_t>(rows.steps), static_cast<size_t>(rows.batch)};
+  List<size_t> shape{static_cast<size_t>(rows.steps), static_cast<size_t>(rows.batch)};
   for (const int64_t n : rows.shape) shape.push_back(static_cast<size_t>(n));
   auto* kept = new std::shared_ptr<Buffer>(rows.memory);
   const nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::shared_ptr<Buffer>*>(p); });
@@ -94,7 +94,7 @@ void check(const Engine& engine, const Images& images, int64_t batch, const std:
 
 std::vector<nb::object> run(const Engine& engine, const Images& images, int64_t batch, const std::vector<int>& keep, int threads) {
   check(engine, images, batch, keep);
-  std::vector<Tensor> results;
+  List<Tensor> results;
   {
     nb::gil_scoped_release unlocked;
     results = engine.run(images.data(), batch, keep, threads);
@@ -118,7 +118,7 @@ std::vector<nb::object> step(const Engine& engine, const Images& images, int64_t
     throw std::invalid_argument("The engine got a step of " + std::to_string(batch) + " samples; its state holds " +
                                 std::to_string(carried.batch) + ". Use Program.stream, which checks them.");
   carried.batch = batch;
-  std::vector<Tensor> results;
+  List<Tensor> results;
   {
     nb::gil_scoped_release unlocked;
     results = engine.run(images.data(), batch, keep, threads, nullptr, &carried.tensors);

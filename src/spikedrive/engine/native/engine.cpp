@@ -26,7 +26,7 @@ bool wide_membrane(const Op& op, const Value& y) {
 
 // Strides under which the tensor is dense, if it is.
 std::optional<Shape> dense_layout(const Tensor& x) {
-  std::vector<size_t> axes;
+  List<size_t> axes;
   for (size_t axis = 0; axis < x.shape.size(); ++axis)
     if (x.shape[axis] > 1) axes.push_back(axis);
   std::sort(axes.begin(), axes.end(), [&](size_t a, size_t b) { return x.strides[a] < x.strides[b]; });
@@ -107,7 +107,7 @@ void Engine::plan() {
   readers_.resize(ops.size());
   for (size_t i = 0; i < ops.size(); ++i)
     for (const int input : ops[i].inputs) readers_[input].push_back(static_cast<int>(i));
-  std::vector<bool> taken(ops.size(), false);
+  List<bool> taken(ops.size(), false);
   for (int i = 0; i < static_cast<int>(ops.size()); ++i) {
     const Op& op = ops[i];
     if (op.kind == Kind::Neuron) {
@@ -146,16 +146,16 @@ void Engine::plan() {
   }
 }
 
-std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
+List<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
                                 Report* report, State* state) const {
   using Clock = std::chrono::steady_clock;
   if (report) *report = {std::vector<double>(program_.ops.size()), std::vector<Amounts>(program_.ops.size())};
   if (state) state->resize(program_.ops.size());
   const auto& ops = program_.ops;
-  std::vector<Tensor> live(ops.size());
-  std::vector<bool> kept(ops.size(), false), done(ops.size(), false);
+  List<Tensor> live(ops.size());
+  List<bool> kept(ops.size(), false), done(ops.size(), false);
   for (const int place : keep) kept[place] = true;
-  std::vector<size_t> waiting(ops.size());
+  List<size_t> waiting(ops.size());
   for (size_t i = 0; i < ops.size(); ++i) waiting[i] = readers_[i].size();
   for (int i = 0; i < static_cast<int>(ops.size()); ++i) {
     const auto start = Clock::now();
@@ -177,7 +177,7 @@ std::vector<Tensor> Engine::run(const uint8_t* images, int64_t batch, const std:
     for (const int input : ops[i].inputs)
       if (--waiting[input] == 0 && !kept[input]) live[input] = Tensor{};
   }
-  std::vector<Tensor> results;
+  List<Tensor> results;
   for (const int place : keep) results.push_back(live[place]);
   return results;
 }
@@ -190,7 +190,7 @@ Tensor* Engine::carried(int place, State* state, int64_t batch, Type type, const
   return &found;
 }
 
-Tensor Engine::step(int place, const std::vector<Tensor>& live, int threads, State* state) const {
+Tensor Engine::step(int place, const List<Tensor>& live, int threads, State* state) const {
   const Op& op = program_.ops[place];
   const Value& value = program_.values[place];
   const Tensor& x = live[op.inputs[0]];
@@ -212,13 +212,13 @@ Tensor Engine::step(int place, const std::vector<Tensor>& live, int threads, Sta
       break;
     default: break;
   }
-  std::vector<Tensor> inputs;
+  List<Tensor> inputs;
   for (const int input : op.inputs) inputs.push_back(live[input]);
   const auto last = static_cast<int64_t>(value.shape.size()) - 1;
   return plain(op, value, inputs, carried(place, state, x.batch, Type::i64, dense_strides(value.shape, last)));
 }
 
-void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state,
+void Engine::stage(int place, List<Tensor>& live, const List<bool>& kept, int threads, State* state,
                    Amounts* amounts) const {
   const Plan& plan = plans_[place];
   const Op& op = program_.ops[place];
@@ -258,7 +258,7 @@ void Engine::stage(int place, std::vector<Tensor>& live, const std::vector<bool>
   run.input = x;
   run.steps = 1;
   // what somebody else reads, or wants to see, is written to memory
-  std::vector<Tensor> others, results(plan.chain.size());
+  List<Tensor> others, results(plan.chain.size());
   others.reserve(plan.chain.size());
   for (size_t link = 0; link < plan.chain.size(); ++link) {
     const int at = plan.chain[link];

@@ -15,7 +15,7 @@ namespace spikedrive::engine {
 
 // What a stream carries from step to step, by operation: the membranes (batch, shape...) of a neuron, or the sum so far.
 // Without memory they are at rest, or zero.
-using State = std::vector<Tensor>;
+using State = List<Tensor>;
 
 // By operation: seconds, and what a choice between lists and dense tiles rested on; that one is exact on one thread.
 struct Report {
@@ -37,7 +37,7 @@ class Engine {
   // input may pass 255, of four bytes each. The caller has checked that they lie within what is known of the input.
   // `report`, where given, gets what each operation took; those that ran together stand with the first of them.
   // `state`, where given, is read and then holds what the steps left behind.
-  std::vector<Tensor> run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
+  List<Tensor> run(const uint8_t* images, int64_t batch, const std::vector<int>& keep, int threads,
                           Report* report = nullptr, State* state = nullptr) const;
 
  private:
@@ -57,8 +57,8 @@ class Engine {
   // whether `op` can go on with what `last` gives, in a stage that begins at `begin`
   bool follows(const Op& op, int last, int begin) const;
   bool passes_bits(const Op& layer, int place) const;
-  Tensor step(int place, const std::vector<Tensor>& live, int threads, State* state) const;
-  void stage(int place, std::vector<Tensor>& live, const std::vector<bool>& kept, int threads, State* state, Amounts* amounts) const;
+  Tensor step(int place, const List<Tensor>& live, int threads, State* state) const;
+  void stage(int place, List<Tensor>& live, const List<bool>& kept, int threads, State* state, Amounts* amounts) const;
   // what the operation goes on from, in the type and layout that it is read in; null where it carries nothing
   Tensor* carried(int place, State* state, int64_t batch, Type type, const Shape& strides) const;
 

@@ -18,7 +18,7 @@ struct Geometry {
 // The lists of all steps of one sample, a row of the map each.
 struct Lists {
   std::unique_ptr<Buffer> places, starts;
-  std::vector<Listed> rows;
+  List<Listed> rows;
 };
 
 inline int64_t fired(const Kernels& kernels, const Tensor& x, int64_t b) {

@@ -76,7 +76,7 @@ inline void plain_embedding(const Op& op, const Tensor& x, const Tensor& y) {
 // `carried`, where given, holds the membranes (batch, shape...) before the first step, and then those after the last.
 inline void plain_neuron(const Op& op, const Tensor& x, const Tensor& y, const Tensor* carried) {
   const int64_t size = x.size();
-  std::vector<Long> own(carried ? 0 : size);
+  List<Long> own(carried ? 0 : size);
   for (int64_t b = 0; b < y.batch; ++b) {
     Long* v = carried ? carried->at<Long>(0, b) : own.data();
     if (!carried) std::fill(v, v + size, op.rest);
@@ -112,7 +112,7 @@ inline Shape broadcast_strides(const Tensor& x, const Shape& shape) {
 template <class Combine>
 void plain_pair(const Tensor& a, const Tensor& b, const Tensor& y, const Combine& combine) {
   const Shape left = broadcast_strides(a, y.shape), right = broadcast_strides(b, y.shape);
-  std::vector<int64_t> places;
+  List<int64_t> places;
   for_each(y.shape, left, [&](int64_t, int64_t place) { places.push_back(place); });
   for (int64_t t = 0; t < y.steps; ++t)
     for (int64_t n = 0; n < y.batch; ++n) {
@@ -127,7 +127,7 @@ inline void plain_product(const Tensor& a, const Tensor& b, const Tensor& y) {
   const int64_t rows = y.shape[rank - 2], columns = y.shape[rank - 1], inner = a.shape[rank - 1];
   const Shape leading(y.shape.begin(), y.shape.end() - 2);
   const Shape left = broadcast_strides(a, y.shape), right = broadcast_strides(b, y.shape);
-  std::vector<int64_t> places;
+  List<int64_t> places;
   for_each(leading, left, [&](int64_t, int64_t place) { places.push_back(place); });
   for (int64_t t = 0; t < y.steps; ++t)
     for (int64_t n = 0; n < y.batch; ++n)
@@ -220,8 +220,8 @@ inline Tensor at_rest(const Op& op, const Value& value, int64_t batch, Type type
 }
 
 // `carried`, of 64 bits and row by row, is what a neuron or a sum over steps goes on from, where it does.
-inline Tensor plain(const Op& op, const Value& value, const std::vector<Tensor>& inputs, const Tensor* carried = nullptr) {
-  std::vector<Tensor> x;
+inline Tensor plain(const Op& op, const Value& value, const List<Tensor>& inputs, const Tensor* carried = nullptr) {
+  List<Tensor> x;
   int64_t batch = 1;
   for (const Tensor& input : inputs) {
     x.push_back(in_rows(input, Type::i64));

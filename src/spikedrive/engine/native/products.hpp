@@ -68,7 +68,7 @@ class Products {
   const Kernels& kernels_;
   const Tensor &chosen_, &other_;
   int64_t most_, rows_, columns_, inner_, row_, chosen_inner_, column_, other_inner_, y_row_, y_head_, chunk_;
-  std::vector<int64_t> chosen_at_, other_at_;
+  List<int64_t> chosen_at_, other_at_;
   bool coincide_;
 
   // what all heads read meanwhile stays in the second cache
@@ -99,7 +99,7 @@ class Products {
     const int64_t size = rounded_up(inner_, product_rows) / product_rows * (product_rows + 1) * width;
     const Buffer memory(count * size * 2);
     std::memset(memory.data(), 0, static_cast<size_t>(count * size * 2));
-    std::vector<bool> narrow(static_cast<size_t>(count));
+    List<bool> narrow(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) {
       const int64_t largest = as_words(other_, t, n, other_at_[first + i], memory.as<int16_t>() + i * size, width);
       // what the numbers are, not what they might be, tells whether their sums fit 16 bits

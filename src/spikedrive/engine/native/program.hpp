@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "again.hpp"
+
 namespace spikedrive::engine {
 
-using Shape = std::vector<int64_t>;
+using Shape = List<int64_t>;
 
 // What is known of one tensor (steps, batch, shape...) before it exists; see Value in ir.py.
 struct Value {
@@ -50,7 +52,7 @@ struct Op {
   Pair stride{1, 1}, padding{0, 0}, dilation{1, 1}, kernel{1, 1};
   int64_t groups = 1;
   // Neuron
-  std::vector<int64_t> ladder;
+  List<int64_t> ladder;
   int64_t threshold = 0, rest = 0, decay = 0, repeats = 1, fraction = 0;
   bool hard = false, decay_input = false, carry = false;
   // Input, Neuron, SumSteps
@@ -60,7 +62,7 @@ struct Op {
   // Input
   int64_t high = 255;
   // Permute, Sum
-  std::vector<int64_t> axes;
+  List<int64_t> axes;
   bool keep = false, mean = false;
   // Slice, Concat
   int64_t axis = 0, start = 0, stop = 0;

@@ -36,7 +36,7 @@ struct StageRun {
     // the membranes before the first step and after the last, (batch, positions, outputs), where they are kept
     uint8_t* state = nullptr;
   };
-  std::vector<Link> chain;
+  List<Link> chain;
   // gets what the choice between lists and dense tiles rests on, where somebody asks for it and there is one
   Amounts* amounts = nullptr;
 };
@@ -57,7 +57,7 @@ namespace detail {
 // The maps of all steps of one sample as bytes, with a border of zeros; itself where it is so already.
 struct Bordered {
   std::unique_ptr<Buffer> memory;
-  std::vector<const uint8_t*> steps;
+  List<const uint8_t*> steps;
   int64_t row = 0;
 };
 
@@ -285,7 +285,7 @@ class Sample {
     const Kernels& kernels = *p_.kernels;
     const int64_t steps = p_.input.steps, slots = steps * count, parts = (w.summed() + 2 * group - 1) / (2 * group);
     const auto fed = [&](size_t i) { return feed_of(kernels, w, w.blocks[i], map_, lists_, steps, first, count); };
-    std::vector<BlockFeed> feeds;
+    List<BlockFeed> feeds;
     const bool by_blocks = this->by_blocks();
     for (size_t i = 0; !by_blocks && i < w.blocks.size(); ++i) feeds.push_back(fed(i));
     const int64_t at_once = by_blocks ? parts : 1;
@@ -357,7 +357,7 @@ class Sample {
     const int64_t steps = p_.input.steps;
     const int64_t channels = w.depthwise ? w.outputs : w.channels;
     const Buffer sums(steps * count * w.padded * 4), bytes(spreads_ ? steps * count * channels : 0);
-    std::vector<Run> runs;
+    List<Run> runs;
     for (int64_t t = 0; t < steps; ++t) {
       uint8_t* const spread_to = bytes.data() + t * count * channels;
       if (spreads_) spread(p_.input.at<uint8_t>(t, b_) + first * p_.input.position_bytes, count, spread_to);

@@ -27,6 +27,8 @@ class Buffer {
       : pool_(pool), bytes_((static_cast<size_t>(bytes) + 191) / 64 * 64), data_(pool.take(bytes_)) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
+  static void* operator new(size_t bytes) { return Again::take(bytes); }
+  static void operator delete(void* memory, size_t bytes) { Again::give(memory, bytes); }
   ~Buffer() { pool_.give(data_, bytes_); }
   uint8_t* data() const { return data_; }
   template <class R>
@@ -88,7 +90,7 @@ inline Tensor empty(Type type, int64_t steps, int64_t batch, const Shape& shape,
   made.strides = strides;
   made.batch_stride = made.size();
   made.step_stride = made.batch_stride * batch;
-  made.memory = std::make_shared<Buffer>(made.step_stride * steps * width_of(type));
+  made.memory = std::allocate_shared<Buffer>(Allocator<Buffer>(), made.step_stride * steps * width_of(type));
   return made;
 }
 
@@ -102,7 +104,7 @@ inline Tensor empty_bits(int64_t steps, int64_t batch, const Shape& shape, int64
   made.position_bytes = bytes_of_bits(channels);
   made.batch_stride = positions * made.position_bytes;
   made.step_stride = made.batch_stride * batch;
-  made.memory = std::make_shared<Buffer>(made.step_stride * steps);
+  made.memory = std::allocate_shared<Buffer>(Allocator<Buffer>(), made.step_stride * steps);
   return made;
 }
 

@@ -37,7 +37,7 @@ void copy_elements(const Tensor& x, const Tensor& y) {
   Shape shape = x.shape, from = x.strides, to = y.strides;
   const int64_t run = inner < rank ? shape[inner] : 1, skip = inner < rank ? from[inner] : 0;
   if (inner < rank) shape[inner] = 1;
-  std::vector<int64_t> places;
+  List<int64_t> places;
   for_each(shape, to, [&](int64_t, int64_t place) { places.push_back(place); });
   for (int64_t t = 0; t < x.steps; ++t)
     for (int64_t b = 0; b < x.batch; ++b) {
@@ -107,7 +107,7 @@ inline Tensor reshaped(const Tensor& x, const Shape& shape) {
   return made;
 }
 
-inline Tensor permuted(const Tensor& x, const std::vector<int64_t>& axes) {
+inline Tensor permuted(const Tensor& x, const Shape& axes) {
   Tensor made = x;
   for (size_t i = 0; i < axes.size(); ++i) {
     made.shape[i] = x.shape[axes[i]];

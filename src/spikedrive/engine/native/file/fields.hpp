@@ -12,7 +12,7 @@ namespace spikedrive::engine {
 
 using Widths = std::vector<std::pair<int64_t, int64_t>>;
 using Member =
-    std::variant<int64_t Op::*, bool Op::*, Pair Op::*, std::vector<int64_t> Op::*, Array Op::*, Widths Op::*>;
+    std::variant<int64_t Op::*, bool Op::*, Pair Op::*, Shape Op::*, Array Op::*, Widths Op::*>;
 
 struct Field {
   std::string_view name;

@@ -81,14 +81,14 @@ void nothing_left(const Fields& fields, const std::string& of) {
   if (!fields.empty()) throw HeaderError(of + " has the unknown field " + in_quotes(fields.begin()->first));
 }
 
-std::vector<int64_t> integers(Json json) {
-  std::vector<int64_t> out;
+Shape integers(Json json) {
+  Shape out;
   json.array([&] { out.push_back(json.integer()); });
   return out;
 }
 
 Pair pair_of(Json json) {
-  const std::vector<int64_t> both = integers(json);
+  const Shape both = integers(json);
   if (both.size() != 2) throw HeaderError(std::to_string(both.size()) + " numbers stand where two should");
   return {both[0], both[1]};
 }
@@ -127,7 +127,7 @@ struct ReadField {
   void operator()(int64_t Op::*member) { op.*member = json.integer(); }
   void operator()(bool Op::*member) { op.*member = json.boolean(); }
   void operator()(Pair Op::*member) { op.*member = pair_of(json); }
-  void operator()(std::vector<int64_t> Op::*member) { op.*member = integers(json); }
+  void operator()(Shape Op::*member) { op.*member = integers(json); }
   void operator()(Widths Op::*member) {
     json.array([&] {
       const Pair width = pair_of(Json(json.skip()));

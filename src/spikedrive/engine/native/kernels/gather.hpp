@@ -183,8 +183,8 @@ inline void gather_some(const uint8_t* weight, const uint16_t* row, const uint32
       const uint8_t *first = weight + row[i] * unit, *second = weight + row[pairs ? i + 1 : i] * unit;
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
-        Bytes y = load<Bytes>(first + v * vector_bytes);
-        if (pairs) y += load<Bytes>(second + v * vector_bytes);
+        auto y = load<UnsignedBytes>(first + v * vector_bytes);
+        if (pairs) y += load<UnsignedBytes>(second + v * vector_bytes);
         low[v] += (Words)y;
         high[v] += (Words)y >> 8;
       }

@@ -19,6 +19,7 @@ constexpr int vector_bytes = 16;
 #endif
 
 using Bytes = int8_t __attribute__((vector_size(vector_bytes)));
+using UnsignedBytes = uint8_t __attribute__((vector_size(vector_bytes)));
 using HalfBytes = uint8_t __attribute__((vector_size(vector_bytes / 2)));
 using Words = uint16_t __attribute__((vector_size(vector_bytes)));
 using SignedWords = int16_t __attribute__((vector_size(vector_bytes)));
