@@ -36,6 +36,11 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
     ("asa_csnn", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3}, 16),
     ("spiking_mlp_*", {"width": 12, "depths": (1, 2), "image_size": 16, "patch": 2}, 16),
+    (
+        "masked_spiking_transformer_*",
+        {"width": 12, "depths": (2, 1), "heads": (3, 2), "window": 4, "patch": 2, "image_size": 16},
+        16,
+    ),
     ("spikformer_v2_*", {"width": 32, "depth": 1, "heads": 4, "stem_ratio": 2}, 32),
     ("spikformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
     ("e_spikeformer_nano", {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2}, 16),
@@ -66,6 +71,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "spikformer_integer": (
         "spikformer_8_384",
         {"neuron": {"name": "ILIF", "levels": 4}, "attention_scale": 1 / 64, "steps": 1},
+    ),
+    "mst": ("masked_spiking_transformer_tiny", {}),
+    "mst_spiking": (
+        "masked_spiking_transformer_tiny",
+        {"neuron": {"name": "QCFS", "spiking": True}, "steps": 4},
     ),
     "spikformer_v2": ("spikformer_v2_8_384", {}),
     "v3": ("e_spikeformer_5m", {}),

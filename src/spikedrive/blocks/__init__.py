@@ -11,16 +11,24 @@ from spikedrive.blocks.conv import (
     RepPointwise,
     SepConv,
 )
-from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchStem
+from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchMerging, PatchStem
 from spikedrive.blocks.fuse import fuse
 from spikedrive.blocks.init import Init, check_init, initialise_pyramid, spread_over_levels
 from spikedrive.blocks.linear import DistilledLinear, LayerScale, LinearChain, NormPoolLinear
-from spikedrive.blocks.mixers import MLP, AxialMixer, ChannelMixer, PointwiseMixer, SpikeAttention
+from spikedrive.blocks.mixers import (
+    MLP,
+    AxialMixer,
+    ChannelMixer,
+    PointwiseMixer,
+    SpikeAttention,
+    SpikeMask,
+    WindowAttention,
+)
 from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_levels
 from spikedrive.blocks.neuron import NeuronLike, describe_neuron, integer_neuron, make_neuron
 from spikedrive.blocks.pyramid import Stage, pyramid_features, pyramid_stages
 from spikedrive.blocks.quantised import LearnedStep, quantise_weights
-from spikedrive.blocks.readout import ClassifyHead, FlatHead, MeanOverTime, NormHead
+from spikedrive.blocks.readout import ClassifyHead, FlatHead, LayerNormHead, MeanOverTime, NormHead
 from spikedrive.blocks.residual import (
     Connect,
     Dropout,
@@ -34,9 +42,10 @@ from spikedrive.blocks.tdbn import TdBN
 __all__ = [
     "MLP", "AxialMixer", "ChannelMixer", "ChannelNorm", "ClassifyHead", "Connect", "ConvBN", "DepthwisePointwise",
     "DistilledLinear", "Downsample", "DropPath", "Dropout", "EveryStep", "FlatHead", "Init", "InputKind",
-    "LayerScale", "LearnedStep", "LinearChain", "MeanOverTime", "MembraneBlock", "MembraneShortcut", "ModelCard",
-    "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding", "PatchStem",
-    "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "SEWShortcut", "SepConv", "SpikeAttention",
-    "SpikingModel", "Stage", "TdBN", "check_init", "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron",
-    "make_neuron", "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
+    "LayerNormHead", "LayerScale", "LearnedStep", "LinearChain", "MeanOverTime", "MembraneBlock", "MembraneShortcut",
+    "ModelCard", "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding",
+    "PatchMerging", "PatchStem", "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "SEWShortcut",
+    "SepConv", "SpikeAttention", "SpikeMask", "SpikingModel", "Stage", "TdBN", "WindowAttention", "check_init",
+    "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron", "make_neuron", "pyramid_features",
+    "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
 ]  # fmt: skip

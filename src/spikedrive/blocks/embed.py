@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spikedrive.blocks.conv import ConvBN, PatchConv
+from spikedrive.blocks.conv import ChannelNorm, ConvBN, EveryStep, PatchConv
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
-from spikedrive.errors import ConfigError
+from spikedrive.errors import ConfigError, ShapeError
 from spikedrive.ops.fold import over_time
 
 
@@ -85,6 +85,33 @@ class PatchEncoding(nn.Module):
         second = second + over_time(self.onward[0], self.neurons[0](first))
         third = third + first + over_time(self.onward[1], self.neurons[1](second))
         return torch.cat([first, second, third], 2)
+
+
+class PatchMerging(nn.Module):
+    """Each 2 x 2 patch of C channels becomes one token of 2C: BatchNorm over its 4C values, then a linear layer.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, 2C, H / 2, W / 2); H and W even.
+    *Multiplies*: none where x are integers of a neuron.
+    *Raises*: ShapeError for an odd map.
+    *Source*: Swin (arXiv 2103.14030), with BatchNorm as the Masked Spiking Transformer has it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = EveryStep(
+            ChannelNorm(4 * channels), nn.Conv2d(4 * channels, 2 * channels, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Potentials at half the resolution."""
+        if x.shape[3] % 2 or x.shape[4] % 2:
+            raise ShapeError(
+                f"PatchMerging got a map of {x.shape[3]} x {x.shape[4]}; it takes even sides. "
+                "Change the picture's size."
+            )
+        # down first, then right
+        corners = [x[..., i::2, j::2] for j in (0, 1) for i in (0, 1)]
+        return self.reduce(torch.cat(corners, 2))
 
 
 class PatchStem(nn.Module):

@@ -96,6 +96,27 @@ class NormHead(nn.Module):
         return self.readout(over_time(self.linear, x))
 
 
+class LayerNormHead(nn.Module):
+    """LayerNorm over channels, mean over positions, linear layer, mean over T.
+
+    *Shapes*: x (T, B, C, H, W) -> (B, K).
+    *Multiplies*: the LayerNorm.
+    *Source*: Swin (arXiv 2103.14030).
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.linear = nn.Linear(channels, classes)
+        self.readout = MeanOverTime()
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.readout(self.linear(self.norm(x.movedim(2, 4)).mean((2, 3))))
+
+
 class FlatHead(nn.Module):
     """[Average to `size` x `size` positions,] linear layers with neurons behind the hidden ones, mean over T.
 

@@ -30,6 +30,7 @@ from spikedrive.neurons.lif import IF, LIF, PLIF
 from spikedrive.neurons.mpbn import MPBNLIF
 from spikedrive.neurons.neuron import Neuron
 from spikedrive.neurons.parallel import PSN, MaskedPSN, SlidingPSN
+from spikedrive.neurons.qcfs import QCFS
 from spikedrive.neurons.quadratic import QIF, Izhikevich
 from spikedrive.neurons.rectified import MPRLIF, rectify
 from spikedrive.neurons.spatial_attention import SpatialAttention
@@ -59,6 +60,7 @@ __all__ = [
     "NILIF",
     "PLIF",
     "PSN",
+    "QCFS",
     "QIF",
     "TCLIF",
     "Accumulate",

@@ -3,6 +3,7 @@
 from spikedrive.models.metaformers import (
     e_spikeformer,
     e_spikeformer_large,
+    masked_spiking_transformer,
     meta_spikeformer,
     qsd_transformer,
     spike_driven_transformer,
@@ -14,6 +15,7 @@ from spikedrive.models.metaformers import (
 __all__ = [
     "e_spikeformer",
     "e_spikeformer_large",
+    "masked_spiking_transformer",
     "meta_spikeformer",
     "qsd_transformer",
     "spike_driven_transformer",
