@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("unaudited")
 
 
 # compiling takes seconds: `make test-all` tries those whose smallest member is made of the same parts, too
-LARGER = {"v3", "v3_large_spiking", "qsd", "spikformer_v2"}
+LARGER = {"v3", "v3_large_spiking", "qsd"}
 
 
 @pytest.mark.parametrize(
