@@ -13,7 +13,7 @@ from engine.programs import pixels, small_program
 from engine.random_programs import random_program as random_wide_program
 from spikedrive import native
 from spikedrive.engine import pack
-from spikedrive.engine.arithmetic import Conv2d, MatMul
+from spikedrive.engine.arithmetic import Conv2d, Linear, MatMul
 from spikedrive.engine.interpreter import interpret
 from spikedrive.engine.ir import Input, Neuron, Op, check
 from spikedrive.engine.layout import Permute, Reshape, Slice
@@ -83,12 +83,19 @@ def test_what_never_and_what_always_fires(level, fill):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(
-    ("order", "most"),
-    [("q (k^T v)", 1), ("q (k^T v)", 40), ("(v k^T) q", 1), ("(v k^T) q", 4), ("scores", 4)],
+    ("order", "most", "width"),
+    [
+        ("q (k^T v)", 1, 70),
+        ("q (k^T v)", 1, 64),
+        ("q (k^T v)", 40, 70),
+        ("(v k^T) q", 1, 70),
+        ("(v k^T) q", 4, 48),
+        ("scores", 4, 70),
+    ],
 )
-def test_products_of_spikes_by_head(level, order, most):
+def test_products_of_spikes_by_head(level, order, most, width):
     # heads of 70 channels take two tiles; 40 x 40 leaves no byte for a second sum, and 270 tokens more than 16 bits
-    heads, width, tokens = 2, 70, 270
+    heads, tokens = 2, 270
     ops: list[Op] = [Input(name="x", inputs=(), shape=(3 * heads * width, 15, 18))]
     for place, name in enumerate("qkv"):
         start = place * heads * width
@@ -114,6 +121,26 @@ def test_products_of_spikes_by_head(level, order, most):
     # what never fires and what always does
     images[:, :, :5], images[:, :, 5:9] = 0, 255
     assert differences(ops, images, level, threads=2) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("most", [1, 20, 127])
+def test_products_of_spikes_and_numbers_with_a_sign(level, most):
+    # sums of 70 weights up to `most`: one byte, a few, or more than products of bytes take
+    rng = np.random.default_rng(most)
+    weight = rng.integers(-most, most + 1, (70, 70)).astype(np.int8)
+    none = np.zeros(70, np.int8)
+    ops = [
+        Input(name="x", inputs=(), shape=(9, 70)),
+        Neuron(name="s", inputs=("x",), ladder=(128,), threshold=128, steps=1),
+        Linear(name="y", inputs=("s",), exponent=0, weight=weight, shift=none, bias=none.astype(np.int32)),
+        Slice(name="rows", inputs=("s",), axis=1, start=3, stop=12),
+        MatMul(name="z", inputs=("rows", "y")),
+    ]
+    images = rng.integers(0, 256, (1, 3, 9, 70), np.uint8)
+    reached = int(np.abs(interpret(ops, check(ops), images, {"y"})["y"]).max())
+    assert (reached <= 127, reached <= 4 * 127) == (most == 1, most < 127)
+    assert differences(ops, images, level) == []
 
 
 def test_a_program_runs_on_both(monkeypatch):

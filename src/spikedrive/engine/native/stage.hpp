@@ -375,8 +375,8 @@ class Sample {
       }
     }
     if (!w.depthwise)
-      p_.kernels->dense({runs.data(), static_cast<int64_t>(runs.size()), w.rows, w.length, maps_.row, map_.stride * channels,
-                         w.dense(), w.dense_stride, w.outputs, sums.as<int32_t>()});
+      p_.kernels->dense({runs.data(), static_cast<int64_t>(runs.size()), w.rows, w.length, 4, maps_.row, map_.stride * channels,
+                         w.dense(), w.dense_stride, w.outputs, sums.as<int32_t>(), w.padded});
     settle.sums = sums.as<int32_t>();
     settle.sums_row = w.padded;
     settle.sums_step = count * w.padded;

@@ -25,7 +25,7 @@ namespace spikedrive::engine {
 
 extern const Kernels SPIKEDRIVE_TABLE;
 const Kernels SPIKEDRIVE_TABLE = {
-    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, dense, depthwise, list, feed, gather, widen_sums, settle, fire, rest, add, shift, widen, spread, sum, product, coincidences,
+    SPIKEDRIVE_NAME(SPIKEDRIVE_TABLE), vector_bytes, SPIKEDRIVE_RUN_LEVEL == 3, dense, interleave, pieces, cut, depthwise, list, feed, gather, widen_sums, settle, fire, rest, add, shift, widen, spread, sum, product, coincidences,
 };
 
 }  // namespace spikedrive::engine

@@ -20,16 +20,39 @@ struct Run {
 
 // Sums of weights over windows, y[x][k] = sum_i,j w[i][j][k] from[i row + x step + j], for each column x of each run. A
 // window of a map (rows, columns, channels) of bytes has `segments` runs of `length` bytes, one a row of the kernel, `row`
-// bytes apart; from one output column to the next it moves by `step` bytes.
+// bytes apart; from one output column to the next it moves by `step` bytes. Four bytes of a run lie side by side, the next
+// four `unit` bytes further.
 struct Dense {
   const Run* runs;
-  int64_t run_count, segments, length, row, step;
+  int64_t run_count, segments, length, unit, row, step;
   // [output / 16][segment][length / 4][16][4], zero where padded
   const int8_t* weight;
   // bytes of one group of 16 outputs
   int64_t weight_stride, outputs;
-  // (columns of all runs, outputs rounded up to `group`)
+  // columns of all runs, `y_row` numbers each, of which outputs rounded up to `group` are written
   int32_t* y;
+  int64_t y_row;
+  // whether they are added to what is there; whether they, and windows, lie so far apart that those of the next tile
+  // should be asked for
+  bool adds = false, far = false;
+};
+
+// Rows of bytes, by fours: of each channel four rows side by side, as `Dense` reads windows and weights. Channels are
+// taken by 64, whatever those beyond the last hold; rows beyond the last are zeros.
+struct Interleave {
+  const uint8_t* from;
+  int64_t rows, row, channels;
+  // [channel / 16][row / 4][16][4], so many bytes from 16 channels to the next
+  uint8_t* to;
+  int64_t group_bytes;
+};
+
+// Numbers as sums of bytes with a sign: what is left of each after so many pieces, as far as a byte holds it.
+struct Cut {
+  const int32_t* from;
+  int64_t rows, row, columns, piece;
+  int8_t* to;
+  int64_t to_row;
 };
 
 // One row of a map, or all rows of a matrix, of which the places that fired are listed: column x channels + channel,
@@ -174,7 +197,13 @@ struct Kernels {
   const char* name;
   // of a vector, which decides how rows of weights for `Gather` are packed
   int64_t vector_bytes;
+  // whether a sum of four products of bytes is one instruction
+  bool dots;
   void (*dense)(const Dense&);
+  void (*interleave)(const Interleave&);
+  // how many pieces its numbers take
+  int64_t (*pieces)(const Cut&);
+  void (*cut)(const Cut&);
   void (*depthwise)(const Depthwise&);
   // returns how many places there are; may write 64 more
   int64_t (*list)(const Listing&, uint16_t* places, int32_t* starts);

@@ -85,6 +85,28 @@ void product_narrow(const Product& p) {
   for (; c < p.b_row; c += words_of_vector) across<1>(p, c);
 }
 
+int64_t pieces(const Cut& p) {
+  int32_t low = 0, high = 0;
+  for (int64_t r = 0; r < p.rows; ++r)
+    for (int64_t c = 0; c < p.columns; ++c) {
+      const int32_t number = p.from[r * p.row + c];
+      low = std::min(low, number), high = std::max(high, number);
+    }
+  return std::max<int64_t>({1, (high + int64_t{INT8_MAX} - 1) / INT8_MAX, (int64_t{INT8_MAX} - low) / -int64_t{INT8_MIN}});
+}
+
+void cut(const Cut& given) {
+  // a copy, which bytes that are written cannot be part of
+  const Cut p = given;
+  const auto above = static_cast<int32_t>(p.piece * INT8_MAX), below = static_cast<int32_t>(p.piece * INT8_MIN);
+  for (int64_t r = 0; r < p.rows; ++r)
+    for (int64_t c = 0; c < p.columns; ++c) {
+      const int32_t number = p.from[r * p.row + c];
+      const int32_t left = number > 0 ? std::max(number - above, 0) : std::min(number - below, 0);
+      p.to[r * p.to_row + c] = static_cast<int8_t>(std::min(std::max(left, INT8_MIN), INT8_MAX));
+    }
+}
+
 // Sums of a tile of rows and columns stay in the first cache, as bytes.
 void coincidences(const Coincidences& p) {
   constexpr int64_t vectors = tile / vector_bytes;
