@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help install peers demo test test-all check lint types layers sizes triton cross sanitize fuzz doctest docs wheel bench clean
+.PHONY: help install peers demo test test-all check lint types layers sizes triton cross sanitize fuzz doctest docs wheel bench cards clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,7 +29,8 @@ help:
 	  'make docs      the documentation in site/' \
 	  'make wheel     build the wheel and try it in an environment of its own' \
 	  'make peers     install the libraries of others, which the tests of models from them need (else skipped)' \
-  'make bench     measure, and write benchmarks/results/*.csv'
+  'make bench     measure, and write benchmarks/results/*.csv' \
+  'make cards     train the weights that come with the package (NAME=... one of them), and measure their cards'
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -121,6 +122,11 @@ bench: test
 	$(BIN)/python benchmarks/neurons.py
 	$(BIN)/python benchmarks/neuron_figures.py
 	$(BIN)/python benchmarks/tables.py
+
+# goes on where it was interrupted; all of them take about ten hours of one core
+cards: $(VENV)/.core
+	$(BIN)/python benchmarks/train_cards.py $(NAME)
+	$(BIN)/python benchmarks/write_cards.py $(NAME)
 
 clean:
 	rm -rf build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis

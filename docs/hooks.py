@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import model_verdicts
+import pretrained_cards
 import typer.main
 
 from spikedrive.cli.app import app
@@ -39,6 +40,7 @@ def _verbs() -> str:
 MARKS = {
     "<!-- every model's verdict -->": model_verdicts.table,
     "<!-- every verb -->": _verbs,
+    "<!-- pretrained weights -->": pretrained_cards.table,
     "<!-- neurons of others -->": _neurons_of_others,
     "<!-- differences from neurobench -->": neurobench.table,
 }

@@ -42,3 +42,13 @@ def test_an_unknown_model_names_the_nearest(command: Command) -> None:
     answer = command("show", "meta_spikeformer_nan0")
     assert answer.code == 2
     assert "The nearest: meta_spikeformer_nano" in answer.err
+
+
+def test_weights_of_the_package_are_listed_with_what_was_measured(command: Command) -> None:
+    listed = json.loads(command("models", "sew_*", "--pretrained", "--json").out)
+    assert list(listed) == ["sew_resnet_nano.fashion"]
+    card = listed["sew_resnet_nano.fashion"]
+    line = command("models", "sew_*", "--pretrained").out.splitlines()[1]
+    mean = sum(100 * run["accuracy"] for run in card["runs"]) / len(card["runs"])
+    assert f" {mean:.2f} " in line
+    assert json.loads(command("show", "sew_resnet_nano.fashion", "--json").out) == card

@@ -24,6 +24,11 @@ _LARGE = {
     "layer_scale": 0.5,
 }  # fmt: skip
 TINY: list[tuple[str, dict[str, Any], int]] = [
+    (
+        "spike_driven_transformer_nano",
+        {"width": 32, "depth": 1, "pooling": "1100", "mask_threshold": 8.0},
+        16,
+    ),
     ("spike_driven_transformer_*", {"width": 32, "depth": 1, "heads": 4, "pooling": "0011"}, 16),
     (
         "meta_spikeformer_nano",
@@ -55,6 +60,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "v1": ("spike_driven_transformer_8_384", {}),
     "v1_plif": ("spike_driven_transformer_8_384", {"neuron": "PLIF"}),
     "v1_inner_shortcut": ("spike_driven_transformer_cifar_2_256", {"mlp_ratio": 1}),
+    "v1_nano": ("spike_driven_transformer_nano", {}),
     "v1_frames": ("spike_driven_transformer_gesture_2_256", {}),
     "v2": ("meta_spikeformer_15m", {}),
     "v2_distilled": ("meta_spikeformer_15m", {"distilled": True}),

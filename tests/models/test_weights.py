@@ -43,6 +43,18 @@ def test_channels_last_and_fp64_survive(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(x), model(x), rtol=0, atol=1e-12)
 
 
+def test_half_precision_is_kept_in_the_file_alone(tmp_path: Path) -> None:
+    model = sd.create_model("meta_spikeformer_nano", **NANO)
+    for half in (False, True):
+        sd.save_model(model, tmp_path / f"{half}.safetensors", half=half)
+    loaded = sd.load_model(tmp_path / "True.safetensors").state_dict()
+    for key, value in model.state_dict().items():
+        assert loaded[key].dtype == value.dtype
+        torch.testing.assert_close(loaded[key], value, rtol=2**-11, atol=2**-25)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (False, True)]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
 def test_a_partial_neuron_comes_back(tmp_path: Path) -> None:
     model = sd.create_model("meta_spikeformer_nano", neuron=partial(ILIF, levels=2), **NANO)
     sd.save_model(model, tmp_path / "m.safetensors")

@@ -57,7 +57,7 @@ def test_a_recipe_says_how_it_is_run(name: str) -> None:
 
 def test_an_unknown_recipe_lists_the_nearest() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"no recipe named 'fashion_mnist'; .* The nearest: fashion_mnist_mini"
+        UnknownNameError, match=r"no recipe named 'fashion_mni'; .* The nearest: fashion_mnist"
     ):
-        get_recipe("fashion_mnist")
+        get_recipe("fashion_mni")
     assert get_recipe("fashion_mnist_mini") == fashion_mnist_mini()

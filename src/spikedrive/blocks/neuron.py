@@ -29,7 +29,7 @@ def make_neuron(neuron: NeuronLike, *, threshold: float = 1.0, gain: float = 1.0
     check_number("make_neuron", "gain", gain, above=0)
     made: Any = _build(neuron)
     if gain != 1.0:
-        if not isinstance(made, ILIF):
+        if not isinstance(getattr(made, "scale", None), float):
             raise ConfigError(
                 f"{type(made).__name__} got the gain {gain:g} and has no output scale; this place takes an ILIF. "
                 "Use one, or a gain of 1."

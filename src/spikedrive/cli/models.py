@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from statistics import mean, stdev
+from typing import Annotated, Any
 
 import typer
 
 from spikedrive.cli.output import JsonFlag, emit, table
 
+PRETRAINED = (
+    "weights", "params", "KB", "accuracy, %", "seeds", "ReLU twin, %", "density", "additions", "energy, J", "twin's, J",
+    "verdict",
+)  # fmt: skip
+
 
 def verb(
     pattern: Annotated[str, typer.Argument(help="A shell pattern, as in 'meta_spikeformer_*'.")] = "*",
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Only the weights that come with the package, as measured.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List the models, with the audit's verdicts."""
@@ -21,6 +31,14 @@ def verb(
     if not names:
         raise unknown_name("model", pattern, list_models("*"))
     cards = [get_card(name) for name in names]
+    if pretrained:
+        measured = {f"{c.name}.{tag}": card for c in cards for tag, card in c.weights.items()}
+        emit(
+            measured,
+            table(PRETRAINED, [pretrained_row(name, card) for name, card in measured.items()]),
+            as_json,
+        )
+        return
     header = ["model", "params", "input", "size", "T", "D", "as released", "repaired"]
     rows = [
         [
@@ -36,3 +54,25 @@ def verb(
         for c in cards
     ]
     emit([dict(zip(header, row, strict=True)) for row in rows], table(header, rows), as_json)
+
+
+def pretrained_row(name: str, card: Mapping[str, Any]) -> list[Any]:
+    """What the list says of one file, in the order of `PRETRAINED`."""
+    audit, accuracies = card["audit"], [run["accuracy"] for run in card["runs"]]
+    twin = card["twin"]["accuracy"] if card["twin"] else None
+    return [
+        name, card["params"], card["bytes"] // 1000, spread(accuracies), len(accuracies),
+        None if twin is None else f"{100 * twin:.2f}", audit["density"], audit["additions"], audit["joules"],
+        audit["dense_joules"], audit["verdict"],
+    ]  # fmt: skip
+
+
+def spread(shares: list[float]) -> str:
+    """Mean and standard deviation over seeds, in percent.
+
+    >>> spread([0.92, 0.93]), spread([0.92])
+    ('92.50 ± 0.71', '92.00')
+    """
+    percent = [100 * share for share in shares]
+    width = f" ± {stdev(percent):.2f}" if len(percent) > 1 else ""
+    return f"{mean(percent):.2f}{width}"

@@ -22,18 +22,23 @@ NEEDED = ("class_names", "mean", "std", "input_size")
 
 
 def checkpoint_path(target: str) -> Path:
-    """The checkpoint that a run's folder or a file name stands for.
+    """The checkpoint that a run's folder, a file name or MODEL.TAG of weights in this package stands for.
 
     *Raises*: DataError where there is none.
     """
+    from spikedrive.models import find_pretrained, list_pretrained
+
     path = Path(target)
+    if target in list_pretrained() and not path.exists():
+        return find_pretrained(*target.split("."))
     if path.is_dir() and (path / BEST).is_file():
         return path / BEST
     if path.is_file():
         return path
     came = f"{target} is a folder without {BEST}" if path.is_dir() else f"There is no file or folder {target}"
     raise DataError(
-        f"{came}; a run's folder or a .safetensors checkpoint is accepted. "
+        f"{came}; a run's folder or a .safetensors checkpoint is accepted, or weights of "
+        "`spikedrive models --pretrained`. "
         "Make one with `spikedrive train`; its first checkpoint stands there after the first epoch."
     )
 
@@ -61,13 +66,14 @@ def load_target(target: str, *, as_released: bool = False) -> SpikingModel:
 
     *Raises*: UnknownNameError, DataError, CheckpointError.
     """
-    from spikedrive.models import create_model, list_models, load_model
+    from spikedrive.models import create_model, list_models, list_pretrained, load_model
 
     names = list_models()
     if target in names:
         with _fixed_seed():
             return create_model(target, as_released=as_released).eval()
-    if Path(target).exists() or "/" in target or target.endswith(".safetensors"):
+    known = target in list_pretrained()
+    if known or Path(target).exists() or "/" in target or target.endswith(".safetensors"):
         return load_model(checkpoint_path(target))
     raise unknown_name("model, run or checkpoint", target, names)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spikedrive.blocks import ModelCard, SpikingModel
 from spikedrive.errors import ConfigError, nearest
-from spikedrive.models import _weights
+from spikedrive.models import _pretrained, _weights
 from spikedrive.registry import Registry
 
 Remap = Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -63,6 +63,7 @@ def register_model(
                 params=params,
                 params_released=params_released,
                 levels=levels,
+                weights=_pretrained.read_cards(variant.__name__),
                 **card,
             ),
             model,
@@ -77,14 +78,21 @@ def register_model(
 
 
 def create_model(
-    name: str, *, weights: str | PathLike[str] | None = None, as_released: bool = False, **config: Any
+    name: str,
+    *,
+    pretrained: str | None = None,
+    weights: str | PathLike[str] | None = None,
+    as_released: bool = False,
+    **config: Any,
 ) -> SpikingModel:
     """A new model of that name; `config` replaces its arguments, `weights` is a file of `save_model`.
 
-    With `as_released` the dead parameters of the original code are kept, so that counts equal the published ones.
+    `pretrained` names weights that come with the package (`list_pretrained`), whose hash is checked; for another number
+    of classes the head starts anew, and `metadata` has the mean and deviation that images are normalised by. With
+    `as_released` the dead parameters of the original code are kept, so that counts equal the published ones.
 
-    *Raises*: UnknownNameError for the name, ConfigError for an argument that the model does not take,
-    CheckpointError for weights of another model.
+    *Raises*: UnknownNameError for the name or the weights, ConfigError for an argument that the model does not take,
+    CheckpointError for weights of another model or a damaged file.
     """
     entry = MODELS[name]
     known = _defaults(entry.model)
@@ -100,6 +108,10 @@ def create_model(
     model = entry.model(**arguments)
     model.card = entry.card
     model.config = {**arguments, "as_released": as_released}
+    if pretrained is not None:
+        file = _pretrained.find_pretrained(name, pretrained)
+        new_head = model.classes != entry.card.classes
+        model.metadata = _weights.load_weights(model, file, new_head=new_head)
     if weights is not None:
         _weights.load_weights(model, weights)
     return model

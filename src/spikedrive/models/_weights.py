@@ -21,11 +21,16 @@ FORMAT = "spikedrive-model-1"
 
 
 def save_model(
-    model: SpikingModel, path: str | PathLike[str], *, metadata: Mapping[str, Any] | None = None
+    model: SpikingModel,
+    path: str | PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> None:
     """Write the weights and everything that `load_model` needs to build the model again.
 
-    `metadata` (JSON values: class_names, mean, std, input_size, ...) is kept beside the model's own.
+    `metadata` (JSON values: class_names, mean, std, input_size, ...) is kept beside the model's own. With `half` the
+    weights are rounded to fp16, which halves the file; they are loaded as fp32.
 
     *Raises*: ConfigError for a model that was not built by `create_model` or whose arguments are no JSON;
     StorageError where the file cannot be written, the previous one is untouched.
@@ -36,7 +41,8 @@ def save_model(
             "built again. Register the variant (models.register_model) and create it by name."
         )
     config = {
-        key: describe_neuron(value) if key == "neuron" else value for key, value in model.config.items()
+        key: describe_neuron(value) if key.endswith("neuron") and value is not None else value
+        for key, value in model.config.items()
     }
     header = {
         **model.metadata,
@@ -55,6 +61,8 @@ def save_model(
         ) from error
     # contiguous copies: channels_last weights are stored in the usual order
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        tensors = {key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}
     with atomic_write(path) as temporary:
         # through memory: safetensors reports a full disk as an error of its own kind
         temporary.write_bytes(save(tensors, metadata={"spikedrive": text}))
@@ -76,13 +84,17 @@ def load_model(path: str | PathLike[str]) -> SpikingModel:
             f"{path} holds the model {header['model']!r}, which this version cannot build: {error}"
         ) from error
     dtype = next((value.dtype for value in tensors.values() if value.is_floating_point()), torch.float32)
+    # half precision is how a file is kept, and not how a model computes
+    dtype = torch.float32 if dtype == torch.float16 else dtype
     _load(model.to(dtype), tensors, f"{path} ({header['model']})")
-    model.metadata = {key: value for key, value in header.items() if key not in ("format", "fused")}
+    model.metadata = _metadata(header)
     return model.eval()
 
 
-def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bool = False) -> None:
+def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bool = False) -> dict[str, Any]:
     """Fill `model` from a file of `save_model`; with `new_head` its classification head keeps its own values.
+
+    Gives the metadata in the file.
 
     *Raises*: CheckpointError for a file that is damaged or belongs to another model; the model is then untouched.
     """
@@ -92,6 +104,7 @@ def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bo
         tensors = {key: value for key, value in tensors.items() if not _is_head(key)}
         tensors |= {key: value for key, value in own.items() if _is_head(key)}
     _load(model, tensors, f"{path} ({header['model']})")
+    return _metadata(header)
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -117,6 +130,10 @@ def load_reference(model: SpikingModel, tensors: Mapping[str, Tensor], dead: Seq
     own = model.state_dict()
     kept = {k: v for k, v in tensors.items() if k in own or not any(part in k for part in dead)}
     _load(model, kept, "The published checkpoint")
+
+
+def _metadata(header: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header.items() if key not in ("format", "fused")}
 
 
 def _is_head(key: str) -> bool:

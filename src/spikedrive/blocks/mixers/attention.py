@@ -27,10 +27,10 @@ class SpikeAttention(nn.Module):
     *Equation*: sdsa1: z = q * N(sum over tokens of k * v), elementwise, and y = proj(z)
                 sdsa3: z = N(scale q (k^T v)),                            and y = proj(z)
 
-    The last neuron's threshold is `threshold` times its own, and its output `gain` times. v has `value_ratio` times the
-    channels of q and k. `pool` (sdsa1 only) widens k, v, the products k * v
-    and z by a 3 x 3 maximum; the last two over the plane of head channels and tokens. `joint` projects q, k and v by
-    one chain of their joint width, which with RepConv shares its first two convolutions. With `neuron_last` the first
+    The last neuron is `last`, or another `neuron`, with `threshold` times its own threshold and `gain` times its own
+    output. v has `value_ratio` times the channels of q and k. `pool` (sdsa1 only) widens k, v, the products k * v and z
+    by a 3 x 3 maximum; the last two over the plane of head channels and tokens. `joint` projects q, k and v by one
+    chain of their joint width, which with RepConv shares its first two convolutions. With `neuron_last` the first
     neuron stands at the end instead: the branch of a SEW shortcut, x being spikes.
 
     *Shapes*: x (T, B, C, H, W) -> (T, B, C, H, W).
@@ -54,6 +54,7 @@ class SpikeAttention(nn.Module):
         projection: Callable[[int, int], nn.Module],
         output: Callable[[int, int], nn.Module] | None = None,
         neuron: NeuronLike = "LIF",
+        last: NeuronLike | None = None,
         threshold: float = 0.5,
         gain: float = 1.0,
         scale: float = 1.0,
@@ -95,7 +96,7 @@ class SpikeAttention(nn.Module):
         else:
             self.q, self.k, self.v = (projection(channels, width) for width in self.widths)
         self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron(neuron) for _ in range(3))
-        self.out_neuron = make_neuron(neuron, threshold=threshold, gain=gain)
+        self.out_neuron = make_neuron(neuron if last is None else last, threshold=threshold, gain=gain)
         self.proj = (output or projection)(self.widths[2], channels)
         self.end_neuron = make_neuron(neuron) if neuron_last else nn.Identity()
 

@@ -7,7 +7,8 @@ the layout of its checkpoints, and that of the same network in SpikingJelly).
 *Where we differ*: the surrogate is the neuron's own (the original takes SpikingJelly's arctangent); widths, depths
 and the stem are arguments.
 
-*Expected*: the cards hold the best test accuracy in the original's training logs; nothing was trained here.
+*Expected*: the cards hold the best test accuracy in the original's training logs; nothing but `sew_resnet_nano` was
+trained here.
 
 With `connect="add"` a block's output is a sum of spikes, 0..2 after the first block and one more after each further
 one of a stage. What follows adds a weight as often as the sum says: additive, but in integers and not in spikes.
