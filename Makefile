@@ -118,6 +118,7 @@ wheel: $(VENV)/.dev
 bench: test
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/engine.py
+	-$(BIN)/python benchmarks/engine_choice.py
 	$(BIN)/python benchmarks/engine_figures.py
 	$(BIN)/python benchmarks/neurons.py
 	$(BIN)/python benchmarks/neuron_figures.py

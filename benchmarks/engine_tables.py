@@ -40,7 +40,7 @@ BARS = {
     ("language/0.2", "fp32"): (9, 9), ("language/0.1", "dynamic int8"): (6.5, 6.5),
     ("language/0.2", "dynamic int8"): (4.5, 4.5),
 }  # fmt: skip
-MOST_MEMORY = 1.3
+MOST_MEMORY, MOST_LOSS = 1.3, 1.1
 PLAIN = ("1", "1")
 OTHERS = {("8", "1"): "batch 8, 1 thread", ("1", "2"): "batch 1, 2 threads", ("8", "2"): "batch 8, 2 threads"}
 
@@ -98,6 +98,21 @@ def _memory(found: Found) -> str:
             )
     head = "| program | peak, MiB | weights and live activations, MiB | ratio | bar |"
     return _table("### Memory", head, lines, used)
+
+
+def choice(rows: list[Row]) -> str:
+    """Lists or dense tiles: what the way that is taken loses to the quicker one (engine_choice.csv)."""
+    lines = []
+    for isa, kind in dict.fromkeys((row["isa"], row["kind"]) for row in rows):
+        losses = [float(row["loss"]) for row in rows if (row["isa"], row["kind"]) == (isa, kind)]
+        within = sum(loss <= MOST_LOSS for loss in losses)
+        lines.append(f"| {isa} | {kind} | {len(losses)} | {within} | {max(losses):.3f} |")
+    if not lines:
+        return ""
+    head = "| instruction set | spikes | layers and densities | within 10 % of the quicker way | largest loss, times |"
+    where = ", ".join(dict.fromkeys(f"{row['cpu']}, {row['date']}, commit {row['commit']}" for row in rows))
+    text = ["### Lists or dense tiles", "", head, "|" + "---|" * 5, *lines, ""]
+    return "\n".join([*text, f"{where}; {rows[0]['rounds']} rounds; `python benchmarks/engine_choice.py`.\n"])
 
 
 def _table(title: str, head: str, lines: list[str], rows: list[Row]) -> str:

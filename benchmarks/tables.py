@@ -91,7 +91,9 @@ def main() -> None:
     docs = results.ROOT / "docs"
     _fill(results.ROOT / "README.md", MARK, table())
     _fill(docs / "performance.md", MARK, neuron_tables.page(neuron_tables.measured()))
-    _fill(docs / "performance.md", ENGINE_MARK, engine_tables.page(engine_tables.measured()))
+    engine = engine_tables.page(engine_tables.measured())
+    choice = engine_tables.choice(results.read("engine_choice"))
+    _fill(docs / "performance.md", ENGINE_MARK, "\n".join(part for part in (engine, choice) if part))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 
