@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,11 +27,16 @@ def test_a_run_from_a_folder_without_a_recipe_file(trained: Path) -> None:
     ]
 
 
-def test_eval_measures_the_split_that_was_asked_for(command: Command, trained: Path, pictures: Path) -> None:
+def test_eval_measures_the_split_that_was_asked_for(
+    command: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
     answer = json.loads(command("eval", trained, "--data", pictures, "--split", "test", "--json").out)
     assert answer["images"] == 8
     assert 0 <= answer["accuracy"] <= 1
     assert "on 8 images" in command("eval", trained, "--data", pictures).out
+    shutil.copytree(pictures / "test" / "dark", tmp_path / "val" / "dark")
+    shutil.copytree(pictures / "test" / "light", tmp_path / "val" / "light")
+    assert "on 8 images" in command("eval", trained, "--data", tmp_path, "--split", "val").out
 
 
 def test_predict_answers_with_names_and_scores(command: Command, trained: Path, pictures: Path) -> None:

@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from spikedrive.data import generator
-from spikedrive.data.transforms import Compose, RandomCrop, RandomErase, RandomHorizontalFlip, normalise
-from spikedrive.data.transforms.geometry import crop, erase
+from spikedrive.data.transforms import (
+    Compose,
+    RandomCrop,
+    RandomErase,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    normalise,
+)
+from spikedrive.data.transforms.geometry import crop, erase, rectangles
 from spikedrive.errors import ConfigError, DtypeError, ShapeError
 
 
@@ -88,7 +95,40 @@ def test_noise_fills_the_hole_and_leaves_the_rest(images):
     assert (noisy[~kept] != images[~kept]).float().mean() > 0.95
 
 
-ALL = [RandomCrop(2), RandomHorizontalFlip(), RandomErase(0.5), RandomErase(0.5, fill=None)]
+def test_rectangles_lie_in_the_image_and_in_their_ranges():
+    boxes = rectangles(torch.rand(4, 4000), 96, 64, (0.1, 0.3), (0.8, 1.25))
+    tall, wide = (boxes[1] - boxes[0]).double(), (boxes[3] - boxes[2]).double()
+    area, ratio = tall * wide / (96 * 64), wide / tall
+    assert area.min() > 0.09 and area.max() < 0.31 and abs(area.mean() - 0.2) < 0.005
+    assert ratio.min() > 0.75 and ratio.max() < 1.33 and abs(ratio.log().mean()) < 0.01
+    assert boxes[0].min() == 0 and boxes[1].max() == 96 and boxes[2].min() == 0 and boxes[3].max() == 64
+    # one that does not fit is cut to the image
+    tall_one = rectangles(torch.full((4, 1), 0.999), 10, 40, (1.0, 1.0), (0.25, 0.25))
+    assert tall_one.flatten().tolist() == [0, 10, 30, 40]
+
+
+def test_a_resized_crop_is_the_loop_over_images():
+    images = bytes_of(5, 3, 20, 24)
+    result = RandomResizedCrop(8)(images, generator(3))
+    boxes = rectangles(torch.rand(4, 5, generator=generator(3)), 20, 24, (0.08, 1.0), (3 / 4, 4 / 3))
+    for image, got, (top, bottom, left, right) in zip(images, result, boxes.T.tolist(), strict=True):
+        part = image[None, :, top:bottom, left:right].float()
+        smooth = F.interpolate(part, (8, 8), mode="bicubic", antialias=True)[0]
+        assert (got.float() - smooth.clamp(0, 255)).abs().max() <= 0.5 + 1e-4
+    assert result.dtype == torch.uint8 and RandomResizedCrop(8)(images[:0], generator(0)).shape == (
+        0,
+        3,
+        8,
+        8,
+    )
+    # the whole of a square is the square
+    whole = RandomResizedCrop(20, area=(1.0, 1.0), ratio=(1.0, 1.0))
+    assert torch.equal(whole(images[..., :20], generator(0)), images[..., :20])
+
+
+ALL = [
+    RandomCrop(2), RandomHorizontalFlip(), RandomErase(0.5), RandomErase(0.5, fill=None), RandomResizedCrop(7),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("transform", [*ALL, Compose(ALL)])

@@ -170,6 +170,17 @@ def test_all_operations_are_drawn_with_both_signs():
     assert set(level.tolist()) == {0.5, -0.5} and 1950 < (level > 0).sum() < 2250
 
 
+def test_operations_act_with_their_probability():
+    never, half = RandAugment(2, 20, probability=0.0), RandAugment(1, 20, probability=0.5)
+    images = photos(3)
+    assert torch.equal(never(images, generator(0)), images)
+    chosen, _ = half.draw(4000, generator(0), torch.device("cpu"))
+    # the first of fourteen is drawn for a fourteenth of the other half
+    assert float((chosen == 0).float().mean()) == pytest.approx(0.5 + 0.5 / 14, abs=0.03)
+    with pytest.raises(ConfigError, match=r"RandAugment got probability=1\.5"):
+        RandAugment(probability=1.5)
+
+
 def test_the_spread_varies_the_magnitude_within_its_limits():
     level = RandAugment(1, 29, spread=3.0).draw(2000, generator(0), torch.device("cpu"))[1].abs() * 30
     assert 26 < level.mean() < 29 and level.std() > 1 and level.max() == 30

@@ -25,7 +25,7 @@ def test_two_processes_interrupted_and_resumed_give_the_weights_of_one(
     # fp64 where the strategy has it, so that only a difference in what is computed could show; a bias in front of
     # a BatchNorm has no gradient but noise, which a small eps would blow up in fp32
     recipe = tiny(
-        precision="64-true", shards=4, mixup=0.2, clip=1.0, optimizer="lamb", optimizer_args={"eps": 1e-3},
+        precision="64-true", shards=4, mix={"Mixup": {}}, clip=1.0, optimizer="lamb", optimizer_args={"eps": 1e-3},
         label_smoothing=0.1, lr=1e-3,
     )  # fmt: skip
     train(recipe, tmp_path / "one_ddp", progress=False)

@@ -144,7 +144,7 @@ def test_accumulating_halves_gives_the_gradient_of_the_whole(tiny: Tiny, tmp_pat
 
 
 def test_a_batch_depends_on_its_place_alone(tiny: Tiny) -> None:
-    recipe = tiny(mixup=0.2, cutmix=1.0)
+    recipe = tiny(mix={"Mixup": {"alpha": 0.2}, "CutMix": {}})
     images = prepare.prepare_images(recipe)
     batches = prepare.Batches(recipe, images, device=torch.device("cpu"))
     straight = [parts[0].x for parts in batches.epoch(1)]
@@ -154,6 +154,34 @@ def test_a_batch_depends_on_its_place_alone(tiny: Tiny) -> None:
     assert all(torch.equal(a, b) for a, b in zip(straight[2:], skipped, strict=True))
     other = [parts[0].x for parts in batches.epoch(2)]
     assert not torch.equal(straight[0], other[0])
+
+
+def test_images_are_mixed_in_the_first_epochs_alone(tiny: Tiny) -> None:
+    recipe = tiny(mix={"Mixup": {"alpha": 1.0}}, mix_epochs=1)
+    images = prepare.prepare_images(recipe)
+    batches = prepare.Batches(recipe, images, device=torch.device("cpu"))
+    mixed, plain = (next(batches.epoch(epoch))[0] for epoch in (0, 1))
+    assert mixed.targets.shape == (8, 4)
+    assert plain.targets.dtype == torch.int64
+    never = prepare.Batches(recipe.replace(mix={}), images, device=torch.device("cpu"))
+    assert torch.equal(plain.x, next(never.epoch(1))[0].x)
+    with pytest.raises(UnknownNameError, match=r"no transform named 'MixUp'; .*Mixup"):
+        prepare.Batches(tiny(mix={"MixUp": {}}), images, device=torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"mix\.Mixup got \{'beta': 1\}, which it does not take"):
+        prepare.Batches(tiny(mix={"Mixup": {"beta": 1}}), images, device=torch.device("cpu"))
+
+
+def test_rectangles_are_cut_from_larger_images_than_the_model_gets(tiny: Tiny, tmp_path: Path) -> None:
+    recipe = tiny(augment={"RandomResizedCrop": {"size": 8, "source": 12}})
+    images = prepare.prepare_images(recipe)
+    assert (images.train.shape, images.validation.shape) == ((1, 12, 12), (1, 8, 8))
+    plain = prepare.prepare_images(tiny())
+    assert torch.equal(images.validation.images[:], plain.validation.images[:])
+    assert torch.equal(images.train.labels, plain.train.labels)
+    batch = next(prepare.Batches(recipe, images, device=torch.device("cpu")).epoch(0))
+    assert batch[0].x.shape == (8, 1, 8, 8)
+    with pytest.raises(ConfigError, match=r"gives images of 9 x 9, and the model gets 8; .*image_size=9"):
+        prepare.prepare_images(tiny(augment={"RandomResizedCrop": {"size": 9}}))
 
 
 def test_uneven_shards_are_refused(tiny: Tiny, tmp_path: Path) -> None:
@@ -187,38 +215,6 @@ def test_images_that_are_no_number_are_placed(
     ):
         train(tiny(), tmp_path / "run", progress=False)
     assert load_model(tmp_path / "run" / "checkpoints" / "best.safetensors").metadata["epoch"] == 1
-
-
-def test_distillation_teaches_the_second_head(tiny: Tiny, tmp_path: Path) -> None:
-    teacher = train(tiny(epochs=1), tmp_path / "teacher", progress=False)
-    best = str(teacher.folder / "checkpoints" / "best.safetensors")
-    student = tiny(teacher=best, seed=1, epochs=1, ema=0.0, augment={})
-    run = train(student, tmp_path / "student", progress=False)
-    weights = load_file(run.folder / "checkpoints" / "last.safetensors")
-    assert {"head.linear.label.weight", "head.linear.teacher.weight"} <= weights.keys()
-    # the teacher's input is the student's, whatever both were normalised by
-    images = prepare.prepare_images(student)
-    shifted = prepare.Images(
-        images.train, images.validation, [m + 0.1 for m in images.mean], [2 * s for s in images.std]
-    )
-    device = torch.device("cpu")
-    answers = []
-    for each in (images, shifted):
-        parts = next(prepare.Batches(student, each, device=device).epoch(0))
-        judge = prepare.prepare_teacher(student, each, device)
-        assert judge is not None
-        answers.append(judge(parts[0].x))
-    assert torch.allclose(answers[0], answers[1], atol=1e-4)
-
-
-def test_a_teacher_of_other_classes_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    other = write_pictures(tmp_path / "other.npz", names=["a", "b", "c", "d"])
-    teacher = train(tiny(data=str(other), epochs=1), tmp_path / "teacher", progress=False)
-    best = str(teacher.folder / "checkpoints" / "best.safetensors")
-    with pytest.raises(
-        CheckpointError, match=r"The teacher .* knows 4 classes \(a, b, c.* these images have 4 \(0, 1"
-    ):
-        train(tiny(teacher=best), tmp_path / "run", progress=False)
 
 
 def test_weights_start_a_run_with_a_new_head_for_new_classes(tiny: Tiny, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""LAMB against its equations, the learning rate, and the moving average."""
+"""LAMB and SGD against their equations, the learning rate, and the moving average."""
 
 from __future__ import annotations
 
@@ -69,7 +69,23 @@ def test_lamb_refuses_betas_out_of_range() -> None:
         Lamb([nn.Parameter(torch.ones(1))], betas=(1.0, 0.9))
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_sgd_carries_its_momentum() -> None:
+    model = nn.Linear(2, 2, bias=False)
+    start, grads = model.weight.detach().clone(), torch.randn(2, 2, 2)
+    changes = {"optimizer": "sgd", "lr": 0.5, "weight_decay": 0.1, "optimizer_args": {"momentum": 0.9}}
+    optimizer = make_optimizer(model, BASE.replace(**changes))
+    w, velocity = start, torch.zeros(2, 2)
+    for grad in grads:
+        model.weight.grad = grad.clone()
+        optimizer.step()
+        velocity = 0.9 * velocity + grad + 0.1 * w
+        w = w - 0.5 * velocity
+    assert torch.allclose(model.weight.detach(), w, atol=1e-6)
+    with pytest.raises(ConfigError, match="optimizer_args got betas; sgd takes momentum, nesterov"):
+        make_optimizer(model, BASE.replace(optimizer="sgd", optimizer_args={"betas": [0.9, 0.99]}))
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb", "sgd"])
 def test_only_weights_of_two_axes_are_decayed(name: str) -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
     model.register_parameter("w", nn.Parameter(torch.tensor(0.0)))

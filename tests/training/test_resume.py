@@ -63,7 +63,7 @@ def run_worker(recipe: Recipe, folder: Path, mode: str = "") -> int:
 def test_a_killed_run_ends_with_the_same_bits(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     # a checkpoint at every line of the log, which is every second step of 8 in an epoch
     recipe = tiny(
-        batch_size=4, save_minutes=1e-9, mixup=0.2, cutmix=1.0, label_smoothing=0.1, clip=1.0, accumulate=2,
+        batch_size=4, save_minutes=1e-9, mix={"Mixup": {}, "CutMix": {}}, label_smoothing=0.1, clip=1.0, accumulate=2,
         model_args={**tiny().model_args, "drop_path": 0.2},
     )  # fmt: skip
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"

@@ -14,7 +14,7 @@ def verb(
     data: Annotated[
         str, typer.Option(help="A folder of class folders, an .npz, an idx folder or a bundled name.")
     ],
-    split: Annotated[Literal["train", "test"], typer.Option(help="Which part of the data.")] = "test",
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which part of the data.")] = "test",
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 128,
     as_json: JsonFlag = False,
 ) -> None:

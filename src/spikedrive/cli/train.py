@@ -62,7 +62,7 @@ def resolve(target: str, overrides: list[str], *, data: str | None, weights: str
         if data is None:
             raise ConfigError(
                 f"train got the model {target} and no images; a model is trained on --data FOLDER, a recipe "
-                f"({', '.join(RECIPES)}) brings its own. Add --data, for example --data fashion_mnist_mini."
+                f"({', '.join(RECIPES)}) names its own. Add --data, for example --data fashion_mnist_mini."
             )
         recipe = image_folder(target, data)
     else:

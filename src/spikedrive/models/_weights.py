@@ -18,6 +18,7 @@ from spikedrive.errors import CheckpointError, ConfigError, SpikedriveError
 from spikedrive.files import atomic_write
 
 FORMAT = "spikedrive-model-1"
+_HEAD = "head.linear."
 
 
 def save_model(
@@ -94,15 +95,20 @@ def load_model(path: str | PathLike[str]) -> SpikingModel:
 def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bool = False) -> dict[str, Any]:
     """Fill `model` from a file of `save_model`; with `new_head` its classification head keeps its own values.
 
-    Gives the metadata in the file.
+    Gives the metadata in the file. A model with a distillation head takes a file without one: its label head is then
+    the file's one head, and its teacher's head keeps its own values.
 
     *Raises*: CheckpointError for a file that is damaged or belongs to another model; the model is then untouched.
     """
     header, tensors = _read(path)
+    own = model.state_dict()
+    label, taught = f"{_HEAD}label.", f"{_HEAD}teacher."
+    if f"{_HEAD}weight" in tensors and f"{label}weight" in own:
+        tensors = {key.replace(_HEAD, label): value for key, value in tensors.items()}
+        tensors |= {key: value for key, value in own.items() if key.startswith(taught)}
     if new_head:
-        own = model.state_dict()
-        tensors = {key: value for key, value in tensors.items() if not _is_head(key)}
-        tensors |= {key: value for key, value in own.items() if _is_head(key)}
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(_HEAD)}
+        tensors |= {key: value for key, value in own.items() if key.startswith(_HEAD)}
     _load(model, tensors, f"{path} ({header['model']})")
     return _metadata(header)
 
@@ -134,10 +140,6 @@ def load_reference(model: SpikingModel, tensors: Mapping[str, Tensor], dead: Seq
 
 def _metadata(header: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in header.items() if key not in ("format", "fused")}
-
-
-def _is_head(key: str) -> bool:
-    return key.startswith("head.linear.")
 
 
 def _read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,15 +1,11 @@
 """Recipes: functions that return one `Recipe`, one file per data set."""
 
+from spikedrive.recipes import cifar, imagenet
 from spikedrive.recipes._registry import RECIPES, get_recipe, list_recipes, register_recipe
 from spikedrive.recipes.fashion_mnist import fashion_mnist, fashion_mnist_mini
 from spikedrive.recipes.image_folder import image_folder
 
 __all__ = [
-    "RECIPES",
-    "fashion_mnist",
-    "fashion_mnist_mini",
-    "get_recipe",
-    "image_folder",
-    "list_recipes",
-    "register_recipe",
-]
+    "RECIPES", "cifar", "fashion_mnist", "fashion_mnist_mini", "get_recipe", "image_folder", "imagenet",
+    "list_recipes", "register_recipe",
+]  # fmt: skip

@@ -17,6 +17,7 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.errors import CheckpointError, DataError, ValueRangeError
 from spikedrive.tasks import classify
 from spikedrive.training import checkpoint, prepare
+from spikedrive.training.distill import Teacher, prepare_teacher
 from spikedrive.training.distributed import batch_statistics_of_all, gather_sums, launch
 from spikedrive.training.evaluate import evaluate
 from spikedrive.training.meters import FiringRate, Window
@@ -73,7 +74,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Ca
         return Run(out, recipe, metrics)
     images = prepare.prepare_images(recipe)
     plain, notes = prepare.prepare_model(recipe, images)
-    teacher = prepare.prepare_teacher(recipe, images, fabric.device)
+    teacher = prepare_teacher(recipe, images, fabric.device)
     batches = prepare.Batches(
         recipe, images, device=fabric.device, rank=fabric.global_rank, world=fabric.world_size
     )
@@ -106,7 +107,7 @@ class _Session:
 
     def __init__(
         self, recipe: Recipe, fabric: Fabric, folder: RunFolder, images: prepare.Images, plain: SpikingModel,
-        teacher: prepare.Teacher | None, batches: prepare.Batches, callback: Callback | None,
+        teacher: Teacher | None, batches: prepare.Batches, callback: Callback | None,
     ) -> None:  # fmt: skip
         self.recipe, self.fabric, self.folder, self.images = recipe, fabric, folder, images
         self.plain, self.teacher, self.batches, self.callback = plain, teacher, batches, callback
@@ -331,7 +332,7 @@ class _Session:
             "class_names": list(self.images.train.class_names),
             "mean": self.images.mean,
             "std": self.images.std,
-            "input_size": list(self.images.train.shape),
+            "input_size": list(self.images.validation.shape),
             "data": self.recipe.data,
             "epoch": self.place.epoch,
             "val_loss": val_loss,

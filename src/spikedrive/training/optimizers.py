@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW and LAMB, the learning rate, and the moving average."""
+"""What moves the weights: AdamW, LAMB and SGD, the learning rate, and the moving average."""
 
 # one call for all tensors instead of one each; torch documents these functions and does not list them
 # pyright: reportPrivateImportUsage=false
@@ -16,6 +16,12 @@ from torch import Tensor, nn
 from spikedrive.errors import ConfigError
 from spikedrive.training.recipe import Recipe
 
+_ARGUMENTS = {
+    "adamw": {"betas", "eps"},
+    "lamb": {"betas", "eps", "trust_clip"},
+    "sgd": {"momentum", "nesterov"},
+}
+
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters; those of one axis or none are not decayed.
@@ -28,7 +34,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    accepted = {"betas", "eps"} | ({"trust_clip"} if recipe.optimizer == "lamb" else set())
+    accepted = _ARGUMENTS[recipe.optimizer]
     strange = sorted(set(recipe.optimizer_args) - accepted)
     if strange:
         raise ConfigError(
@@ -37,6 +43,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         )
     if recipe.optimizer == "lamb":
         return Lamb(groups, lr=recipe.lr, **recipe.optimizer_args)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, fused=True, **recipe.optimizer_args)
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True, **recipe.optimizer_args)
 
 

@@ -1,8 +1,8 @@
-"""From a recipe to images, a model, a teacher and the batches of an epoch."""
+"""From a recipe to images, a model and the batches of an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.data import ImageSet, batches, count_batches, generator, load_images, transforms
+from spikedrive.data.size import Size, height_width
 from spikedrive.data.transforms import normalise
 from spikedrive.errors import CheckpointError, ConfigError, DataError, unknown_name
 from spikedrive.models import create_model, get_card, load_model, load_weights
@@ -24,7 +25,10 @@ _SPLIT, _WEIGHTS, _ORDER, _AUGMENT, _MODEL = range(5)
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The training images, divided; `mean` and `std` are of pixels divided by 255, one a channel."""
+    """The training images, divided; `mean` and `std` are of pixels divided by 255, one a channel.
+
+    Training images may be larger than the model's, where the augmentation cuts its rectangles out of them.
+    """
 
     train: ImageSet
     validation: ImageSet
@@ -38,7 +42,7 @@ class Images:
             "train": len(self.train),
             "validation": len(self.validation),
             "class_names": list(self.train.class_names),
-            "shape": list(self.train.shape),
+            "shape": list(self.validation.shape),
         }
 
 
@@ -59,13 +63,17 @@ def prepare_images(recipe: Recipe) -> Images:
     channels, height, width = card.input_size
     size = recipe.image_size or (height, width)
     channels = recipe.model_args.get("in_channels", channels)
-    whole = load_images(recipe.data, "train", size=size, channels=channels)
+    source = _size_before_crops(recipe, size)
+    whole = load_images(recipe.data, "train", size=source, channels=channels)
     if len(whole.class_names) < 2:
         raise DataError(
             f"{recipe.data} has {len(whole.class_names)} class; a classifier takes at least two. "
             "Put the images into one folder a class."
         )
     train, validation = whole.split(recipe.val_fraction, seed=_seed(recipe, _SPLIT))
+    if source != size:
+        same = load_images(recipe.data, "train", size=size, channels=channels)
+        validation = same.split(recipe.val_fraction, seed=_seed(recipe, _SPLIT))[1]
     if not len(validation) or len(train) < recipe.batch_size:
         raise DataError(
             f"{recipe.data} gives {len(train)} training and {len(validation)} validation images; a step takes "
@@ -75,6 +83,18 @@ def prepare_images(recipe: Recipe) -> Images:
     if len(known.get("mean", ())) == len(known.get("std", ())) == channels:
         return Images(train, validation, list(known["mean"]), list(known["std"]))
     return Images(train, validation, *train.statistics())
+
+
+def _size_before_crops(recipe: Recipe, size: Size) -> Size:
+    """The size at which training images are loaded: the model's, or what rectangles are cut from."""
+    crop = recipe.augment.get("RandomResizedCrop", {})
+    wanted = crop.get("size")
+    if wanted is not None and (wanted, wanted) != height_width(size):
+        raise ConfigError(
+            f"augment.RandomResizedCrop gives images of {wanted} x {wanted}, and the model gets {size}; both take one "
+            f"size. Set image_size={wanted}, or augment.RandomResizedCrop.size."
+        )
+    return crop.get("source") or size
 
 
 def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[str]]:
@@ -103,47 +123,6 @@ def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[st
     if recipe.channels_last and recipe.strategy != "fsdp":
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return model, notes
-
-
-@dataclass(frozen=True, eq=False)
-class Teacher:
-    """A trained model that answers the student's batches.
-
-    *Equation*: the student's x = (p - mean) / std becomes the teacher's (p - mean') / std' = gain x + shift.
-    """
-
-    model: SpikingModel
-    gain: Tensor
-    shift: Tensor
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        """Its logits (B, K) for the student's input."""
-        return self.model(torch.addcmul(self.shift.to(x), x, self.gain.to(x)))
-
-
-def prepare_teacher(recipe: Recipe, images: Images, device: torch.device) -> Teacher | None:
-    """The recipe's teacher in eval mode, or None.
-
-    *Raises*: CheckpointError where it knows other classes or another input.
-    """
-    if recipe.teacher is None:
-        return None
-    model = load_model(recipe.teacher)
-    known = model.metadata
-    names, own = tuple(known.get("class_names", ())), images.train.class_names
-    if names != own or len(known.get("mean", ())) != len(images.mean):
-        raise CheckpointError(
-            f"The teacher {recipe.teacher} knows {len(names)} classes ({', '.join(names[:3])}, ...) on "
-            f"{len(known.get('mean', ()))} channels; these images have {len(own)} ({', '.join(own[:3])}, ...) on "
-            f"{len(images.mean)}. Take a teacher that was trained on the same classes."
-        )
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    mean, std = torch.tensor(images.mean), torch.tensor(images.std)
-    mean_there, std_there = torch.tensor(known["mean"]), torch.tensor(known["std"])
-    gain, shift = std / std_there, (mean - mean_there) / std_there
-    return Teacher(model.to(device), gain.view(-1, 1, 1), shift.view(-1, 1, 1))
 
 
 @dataclass(frozen=True)
@@ -212,7 +191,7 @@ class Batches:
         for k, (image, label) in enumerate(zip(pixels.chunk(count), labels.chunk(count), strict=True)):
             source = generator(recipe.seed, _AUGMENT, epoch, step, part * count + k)
             x = normalise(self._augment(image, source), self._images.mean, self._images.std)
-            if self._mix is not None:
+            if self._mix is not None and not 0 < recipe.mix_epochs <= epoch:
                 x, label = self._mix(x, transforms.one_hot(label, self._classes), source)
             xs.append(x)
             targets.append(label)
@@ -237,31 +216,27 @@ def _given(recipe: Recipe) -> SpikingModel:
 
 
 def _augmentation(recipe: Recipe) -> transforms.Compose:
-    steps = []
-    for name, arguments in recipe.augment.items():
-        known = [
-            n
-            for n in transforms.__all__
-            if n[0].isupper() and n not in ("Compose", "Mixup", "CutMix", "OneOf")
-        ]
-        if name not in known:
-            raise unknown_name("transform", name, known)
-        try:
-            steps.append(getattr(transforms, name)(**arguments))
-        except TypeError as error:
-            raise ConfigError(
-                f"augment.{name} got {arguments}, which it does not take ({error}). Correct augment.{name}."
-            ) from error
-    return transforms.Compose(steps)
+    others = ("Compose", "Mixup", "CutMix", "OneOf")
+    known = [name for name in transforms.__all__ if name[0].isupper() and name not in others]
+    return transforms.Compose(
+        [_named(name, given, known, "augment") for name, given in recipe.augment.items()]
+    )
 
 
 def _mixing(recipe: Recipe) -> Mix | None:
-    kinds: list[Mix] = []
-    if recipe.mixup:
-        kinds.append(transforms.Mixup(recipe.mixup))
-    if recipe.cutmix:
-        kinds.append(transforms.CutMix(recipe.cutmix))
+    kinds = [_named(name, arguments, ("Mixup", "CutMix"), "mix") for name, arguments in recipe.mix.items()]
     return transforms.OneOf(kinds) if len(kinds) > 1 else (kinds[0] if kinds else None)
+
+
+def _named(name: str, arguments: dict[str, Any], known: Sequence[str], key: str) -> Any:
+    if name not in known:
+        raise unknown_name("transform", name, known)
+    try:
+        return getattr(transforms, name)(**arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f"{key}.{name} got {arguments}, which it does not take ({error}). Correct {key}.{name}."
+        ) from error
 
 
 def _seed(recipe: Recipe, *where: int) -> int:

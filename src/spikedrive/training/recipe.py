@@ -79,9 +79,9 @@ class Recipe:
     lr_end: Share = 0.01
     """The last learning rate as a share of the highest."""
     warmup_epochs: NotNegative = 1.0
-    optimizer: Literal["adamw", "lamb"] = "adamw"
+    optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
     optimizer_args: dict[str, Any] = Field(default_factory=dict)
-    """betas and eps; for lamb also trust_clip."""
+    """betas and eps, for lamb also trust_clip; for sgd momentum and nesterov."""
     weight_decay: NotNegative = 0.05
     """On weights of two or more axes only."""
     clip: NotNegative = 0.0
@@ -91,14 +91,14 @@ class Recipe:
     """Decay of the moving average of the weights that is validated and saved; 0 takes the weights themselves."""
     augment: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Transforms of `data.transforms` by name with their arguments, in order."""
-    mixup: NotNegative = 0.0
-    """Alpha of mixup; 0 is off."""
-    cutmix: NotNegative = 0.0
-    """Alpha of cutmix; 0 is off. With both on, each batch draws one of them."""
+    mix: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Mixup, CutMix or both, with their arguments; of both each batch draws one."""
+    mix_epochs: Annotated[int, Field(ge=0)] = 0
+    """The first epochs, whose images alone are mixed; 0 mixes in all."""
     teacher: str | None = None
-    """A checkpoint whose top class the model's distillation head learns."""
+    """A checkpoint, or a file of `distill.save_teacher`, whose top class the model's distillation head learns."""
     weights: str | None = None
-    """A checkpoint of the same model to start from; other classes get a new head."""
+    """A checkpoint of the same model to start from; other classes, and a teacher, get a new head."""
     seed: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"

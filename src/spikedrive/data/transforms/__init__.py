@@ -1,11 +1,16 @@
 """Augmentation of whole batches in torch; all randomness comes from an explicit generator."""
 
 from spikedrive.data.transforms.compose import Compose, normalise
-from spikedrive.data.transforms.geometry import RandomCrop, RandomErase, RandomHorizontalFlip
+from spikedrive.data.transforms.geometry import (
+    RandomCrop,
+    RandomErase,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+)
 from spikedrive.data.transforms.mixing import CutMix, Mixup, OneOf, one_hot
 from spikedrive.data.transforms.randaugment import RandAugment
 
 __all__ = [
     "Compose", "CutMix", "Mixup", "OneOf", "RandAugment", "RandomCrop", "RandomErase", "RandomHorizontalFlip",
-    "normalise", "one_hot",
+    "RandomResizedCrop", "normalise", "one_hot",
 ]  # fmt: skip

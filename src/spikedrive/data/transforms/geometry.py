@@ -33,6 +33,48 @@ class RandomCrop:
 
 
 @final
+class RandomResizedCrop:
+    """One rectangle of each image, resized to `size` x `size`.
+
+    The rectangle has a share of the image's area drawn from `area` and a ratio of width to height drawn log-uniformly
+    from `ratio`. Training loads the images as squares of `source` pixels (`size` where it is None), so that a small
+    rectangle still shows detail.
+
+    Shapes: images (B, C, H, W) -> (B, C, size, size) of the same dtype.
+    Source: Szegedy et al., arXiv:1409.4842, section 6; bicubic and smoothed where it shrinks. A rectangle that does
+    not fit is cut to the image, where others draw again: so the number of draws does not depend on the values.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        source: int | None = None,
+        area: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        check_rectangles(area, ratio, type(self).__name__)
+        if size < 1 or (source is not None and source < 1):
+            raise ConfigError(
+                f"RandomResizedCrop got size={size}, source={source}; it takes pixels of at least 1. Correct them."
+            )
+        self.size, self.source, self.area, self.ratio = size, source, area, ratio
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The rectangles."""
+        check_images(images, type(self).__name__)
+        drawn = uniform((4, len(images)), generator, torch.device("cpu"))
+        boxes = rectangles(drawn, images.shape[2], images.shape[3], self.area, self.ratio)
+        out = images.new_empty(*images.shape[:2], self.size, self.size)
+        for image, row, (top, bottom, left, right) in zip(images, out, boxes.T.tolist(), strict=True):
+            part = image[None, :, top:bottom, left:right]
+            work = part if part.is_floating_point() else part.float()
+            resized = F.interpolate(work, (self.size, self.size), mode="bicubic", antialias=True)[0]
+            row.copy_(resized if part.is_floating_point() else resized.round().clamp(0, 255))
+        return out
+
+
+@final
 class RandomHorizontalFlip:
     """Each image mirrored left to right with `probability`.
 
@@ -71,11 +113,7 @@ class RandomErase:
         fill: float | None = 0.0,
     ) -> None:
         self.probability = check_share(probability, "RandomErase got probability")
-        if not 0 < area[0] <= area[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
-            raise ConfigError(
-                f"RandomErase got area={area}, ratio={ratio}; it takes two rising shares of at most 1 and two rising "
-                "positive ratios. Correct them."
-            )
+        check_rectangles(area, ratio, type(self).__name__)
         self.area, self.ratio, self.fill = area, ratio, fill
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,14 +134,35 @@ class RandomErase:
 
         Shapes: drawn (5, B) in [0, 1) -> (4, B) int64.
         """
-        area = (self.area[0] + drawn[1] * (self.area[1] - self.area[0])) * (height * width)
-        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        ratio = torch.exp(low + drawn[2] * (high - low))
         erased = drawn[0] < self.probability
-        tall = ((area * ratio).sqrt().round().clamp(1, height)).long() * erased
-        wide = ((area / ratio).sqrt().round().clamp(1, width)).long() * erased
-        top, left = (drawn[3] * (height - tall + 1)).long(), (drawn[4] * (width - wide + 1)).long()
-        return torch.stack([top, top + tall, left, left + wide])
+        # a ratio of height to width: the image on its side
+        left, right, top, bottom = rectangles(drawn[[1, 2, 4, 3]], width, height, self.area, self.ratio)
+        return torch.stack([top, bottom, left, right]) * erased
+
+
+def rectangles(
+    drawn: Tensor, height: int, width: int, area: tuple[float, float], ratio: tuple[float, float]
+) -> Tensor:
+    """(top, bottom, left, right) of a rectangle an image from four uniform numbers each.
+
+    Shapes: drawn (4, B) in [0, 1) -> (4, B) int64.
+    """
+    pixels = (area[0] + drawn[0] * (area[1] - area[0])) * (height * width)
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    wider = torch.exp(low + drawn[1] * (high - low))
+    tall = (pixels / wider).sqrt().round().clamp(1, height).long()
+    wide = (pixels * wider).sqrt().round().clamp(1, width).long()
+    top, left = (drawn[2] * (height - tall + 1)).long(), (drawn[3] * (width - wide + 1)).long()
+    return torch.stack([top, top + tall, left, left + wide])
+
+
+def check_rectangles(area: tuple[float, float], ratio: tuple[float, float], who: str) -> None:
+    """Raises: ConfigError for shares or ratios that do not rise or are out of range."""
+    if not 0 < area[0] <= area[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
+        raise ConfigError(
+            f"{who} got area={area}, ratio={ratio}; it takes two rising shares of at most 1 and two rising "
+            "positive ratios. Correct them."
+        )
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, padding: int, fill: float = 0.0) -> Tensor:

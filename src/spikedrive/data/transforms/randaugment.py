@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikedrive.data.transforms import pixels
-from spikedrive.data.transforms.checks import check_images, uniform, whole
+from spikedrive.data.transforms.checks import check_images, check_share, uniform, whole
 from spikedrive.errors import ConfigError
 
 Operation = Callable[[Tensor, Tensor], Tensor]
@@ -28,8 +28,8 @@ class RandAugment:
     The fourteen: as it is, autocontrast, equalise, rotate, solarise, colour, posterise, contrast,
     brightness, sharpness, and shear and translate along x and y. Those with two directions take
     one of them at random. `spread` is the standard deviation of the magnitude from image to image.
-    Pixels that come from outside are `fill`. Floats are taken as 0 to 1 and come back rounded to
-    whole 255ths, since the operations are defined on bytes.
+    Each operation acts with `probability`. Pixels that come from outside are `fill`. Floats are
+    taken as 0 to 1 and come back rounded to whole 255ths, since the operations are defined on bytes.
 
     Shapes: images (B, C, H, W) with 1 or 3 channels -> the same, of the same dtype.
     Source: Cubuk et al., arXiv:1909.13719, figure 2; the ranges of AutoAugment, arXiv:1805.09501, table 6.
@@ -37,7 +37,15 @@ class RandAugment:
     pixel where images are moved.
     """
 
-    def __init__(self, count: int = 2, magnitude: float = 9, *, spread: float = 0.0, fill: int = 0) -> None:
+    def __init__(
+        self,
+        count: int = 2,
+        magnitude: float = 9,
+        *,
+        spread: float = 0.0,
+        fill: int = 0,
+        probability: float = 1.0,
+    ) -> None:
         if count < 0 or not 0 <= magnitude <= LEVELS or spread < 0 or not 0 <= fill <= 255:
             raise ConfigError(
                 f"RandAugment got count={count}, magnitude={magnitude}, spread={spread}, fill={fill}; it takes a count "
@@ -45,6 +53,7 @@ class RandAugment:
                 "Correct it."
             )
         self.count, self.magnitude, self.spread, self.fill = count, magnitude, spread, fill
+        self.probability = check_share(probability, "RandAugment got probability")
         self.operations = operations(fill)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -72,6 +81,9 @@ class RandAugment:
         Shapes: -> (B,) int64, (B,) in -1 .. 1.
         """
         chosen = whole(len(self.operations), (batch,), generator, device)
+        if self.probability < 1:
+            # the first operation leaves an image as it is
+            chosen = chosen * (uniform((batch,), generator, device) < self.probability)
         negative = uniform((batch,), generator, device) < 0.5
         noise = torch.randn(batch, generator=generator, device=generator.device).to(device)
         level = ((self.magnitude + self.spread * noise) / LEVELS).clamp(0, 1)
