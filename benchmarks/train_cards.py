@@ -22,12 +22,12 @@ from spikedrive.recipes import get_recipe
 from spikedrive.training import Recipe, train
 
 MEMBERS: dict[str, dict[str, Any]] = {
-    "sew_resnet_nano": {},
     "meta_spikeformer_nano": {"epochs": 5, "augment": {"RandomHorizontalFlip": {}}},
     "spike_driven_transformer_nano": {"epochs": 8},
+    "sew_resnet_nano": {},
     "qsd_transformer_nano": {"epochs": 8},
-    "spiking_mlp_nano": {"epochs": 4},
     "e_spikeformer_nano": {"epochs": 11},
+    "spiking_mlp_nano": {"epochs": 4, "augment": {"RandomHorizontalFlip": {}}},
 }
 """What each member's recipe changes in `fashion_mnist`."""
 

@@ -126,12 +126,12 @@ def _check_alone(context: typer.Context) -> None:
 
 
 def _is_trained(target: str) -> bool:
-    from spikedrive.models import list_models
+    from spikedrive.models import list_models, list_pretrained
 
     names = list_models()
     if target in names:
         return False
-    if Path(target).exists() or "/" in target or target.endswith((".safetensors", ".sdx")):
+    if target in list_pretrained() or Path(target).exists() or "/" in target or target.endswith((".safetensors", ".sdx")):
         return True
     raise unknown_name("model, run, checkpoint or program", target, names)
 
