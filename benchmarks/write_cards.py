@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import shlex
 import tempfile
 from functools import cache
@@ -145,8 +144,6 @@ def deployed_audit(model: SpikingModel, seen: Any) -> Audit:
 
 def _figures(proof: Audit) -> dict[str, Any]:
     layers = {row.module: row.density for row in proof.layers if row.density is not None and row.dense_macs}
-    macs = [row for row in proof.layers if row.density is not None and row.module not in proof.analog]
-    whole = sum(row.dense_macs for row in macs)
     totals = ("additions", "multiplications", "dense_macs", "sums", "compares", "joules", "dense_joules")
     return {
         "verdict": proof.verdict,
@@ -154,7 +151,7 @@ def _figures(proof: Audit) -> dict[str, Any]:
         "exceptions": [f"{left.module} {left.op}: {left.why}" for left in proof.exceptions],
         **{key: proof.totals[key] for key in totals},
         "energy_table": f"{proof.table['name']} ({proof.table['precision']})",
-        "density": math.fsum((row.density or 0) * row.dense_macs for row in macs) / whole,
+        "density": proof.density,
         "density_by_layer": {name: round(value, 4) for name, value in layers.items()},
     }
 

@@ -161,6 +161,17 @@ class Audit:
         return {key: total / self.steps for key, total in self.totals.items()}
 
     @property
+    def density(self) -> float | None:
+        """The share of non-zeros that the layers behind neurons meet, weighted by dense MACs; None where unmeasured."""
+        met = [
+            (row.density, row.dense_macs)
+            for row in self.layers
+            if row.density is not None and row.module not in self.analog
+        ]
+        whole = math.fsum(macs for _, macs in met)
+        return math.fsum(density * macs for density, macs in met) / whole if whole else None
+
+    @property
     def assumed(self) -> str:
         """In words, which domains the inputs were declared to have."""
         given = ["real" if d is None else f"{d['low']}..{d['high']} x {d['scale']:g}" for d in self.inputs]

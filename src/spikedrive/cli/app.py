@@ -17,6 +17,7 @@ import spikedrive
 from spikedrive.cli import (
     audit,
     bench,
+    compare,
     compile,
     demo,
     doctor,
@@ -32,7 +33,22 @@ from spikedrive.cli import (
 from spikedrive.cli.output import fail
 from spikedrive.errors import SpikedriveError
 
-VERBS = (models, neurons, show, train, eval, predict, audit, compile, infer, bench, report, demo, doctor)
+VERBS = (
+    models,
+    neurons,
+    show,
+    train,
+    eval,
+    predict,
+    audit,
+    compile,
+    infer,
+    bench,
+    compare,
+    report,
+    demo,
+    doctor,
+)
 
 app = typer.Typer(
     name="spikedrive",

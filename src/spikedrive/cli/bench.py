@@ -131,7 +131,12 @@ def _is_trained(target: str) -> bool:
     names = list_models()
     if target in names:
         return False
-    if target in list_pretrained() or Path(target).exists() or "/" in target or target.endswith((".safetensors", ".sdx")):
+    if (
+        target in list_pretrained()
+        or Path(target).exists()
+        or "/" in target
+        or target.endswith((".safetensors", ".sdx"))
+    ):
         return True
     raise unknown_name("model, run, checkpoint or program", target, names)
 
