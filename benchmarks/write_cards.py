@@ -75,7 +75,8 @@ def write_card(name: str, runs: Path) -> Path | None:
 def command(recipe: dict[str, Any]) -> str:
     """The command line that trains this recipe again."""
     usual = sd.recipes.get_recipe("fashion_mnist").to_dict()
-    changed = {key: value for key, value in recipe.items() if value != usual[key]}
+    # a key that recipes no longer have stood at what did nothing
+    changed = {key: value for key, value in recipe.items() if value != usual.get(key, value)}
     words = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changed.items()]
     return shlex.join(["spikedrive", "train", "fashion_mnist", *words])
 
