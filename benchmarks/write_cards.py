@@ -76,7 +76,7 @@ def command(recipe: dict[str, Any]) -> str:
     """The command line that trains this recipe again."""
     usual = sd.recipes.get_recipe("fashion_mnist").to_dict()
     # a key that recipes no longer have stood at what did nothing
-    changed = {key: value for key, value in recipe.items() if value != usual.get(key, value)}
+    changed = {k: v for k, v in recipe.items() if k == "model" or v != usual.get(k, v)}
     words = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changed.items()]
     return shlex.join(["spikedrive", "train", "fashion_mnist", *words])
 
