@@ -51,6 +51,7 @@ def _scatter(axes: Axes, rows: Sequence[dict[str, Any]], key: str, unit: float) 
             axes.plot([x], [y], "o", color=_colour(number), markersize=6)
             axes.annotate(str(number + 1), (x, y), xytext=(5, 3), textcoords="offset points")
     axes.margins(0.15)
+    axes.locator_params(nbins=5)
     axes.grid(alpha=0.25, linewidth=0.5)
 
 
