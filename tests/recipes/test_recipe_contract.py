@@ -15,7 +15,7 @@ from torch import nn
 from models.families import small_arguments
 from spikedrive.errors import UnknownNameError
 from spikedrive.models import create_model
-from spikedrive.recipes import RECIPES, fashion_mnist_mini, get_recipe, image_folder
+from spikedrive.recipes import RECIPES, fashion_mnist_mini, get_recipe, image_folder, masked_pretraining
 from spikedrive.training import Recipe, make_optimizer, train
 from spikedrive.training.distill import save_teacher
 from spikedrive.training.prepare import Batches, prepare_images
@@ -52,7 +52,8 @@ def write_folder(pictures: Path, folder: Path) -> Path:
 
 
 # training takes seconds: `make test-all` tries those that differ from these in their model alone, too
-QUICK = ["fashion_mnist_mini", "image_folder", "imagenet_spike_driven_transformer", "imagenet_sew_resnet"]
+MAKERS = {"image_folder": image_folder, "masked_pretraining": masked_pretraining}
+QUICK = ["fashion_mnist_mini", *MAKERS, "imagenet_spike_driven_transformer", "imagenet_sew_resnet"]
 OTHERS = [name for name in RECIPES.names() if name not in QUICK]
 PUBLISHED = [name for name in RECIPES.names() if name.startswith(("imagenet_", "cifar_"))]
 
@@ -60,7 +61,7 @@ PUBLISHED = [name for name in RECIPES.names() if name.startswith(("imagenet_", "
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_two_steps_then_a_resumed_run_equals_an_unbroken_one(name: str, tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "pictures.npz")
-    full = image_folder("meta_spikeformer_nano", pictures) if name == "image_folder" else get_recipe(name)
+    full = MAKERS[name]("meta_spikeformer_nano", pictures) if name in MAKERS else get_recipe(name)
     recipe = tiny(full, write_folder(pictures, tmp_path / "folder") if name in PUBLISHED else pictures)
 
     def stop(line: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def test_it_survives_json() -> None:
     [
         ("lr=1e-2", "lr", 0.01),
         ("epochs=3", "epochs", 3),
-        ("channels_last=false", "channels_last", False),
+        ("task.name=masked", "task", {"name": "masked"}),
         ("data=12", "data", "12"),
         ("teacher=runs/a/best.safetensors", "teacher", "runs/a/best.safetensors"),
         ("image_size=none", "image_size", None),

@@ -85,7 +85,6 @@ class StopHereError(Exception):
     [
         (1, {"optimizer": "lamb"}),
         (6, {"ema": 0.0}),
-        (5, {"channels_last": False}),
         (3, {"precision": "bf16-mixed"}),
     ],
 )

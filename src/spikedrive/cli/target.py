@@ -58,6 +58,12 @@ def load_trained(target: str) -> SpikingModel:
             f"{path} does not say its {', '.join(absent)}; checkpoints of `spikedrive train` do. "
             "Save it with save_model(..., metadata={...}) and these keys."
         )
+    if model.metadata.get("task") == "masked":
+        raise CheckpointError(
+            f"{path} was pretrained without labels, so that its head knows no class; a model that was trained on "
+            f"labels answers. Fine-tune it first: spikedrive train {model.metadata['model']} --data LABELLED "
+            f"--weights {target}."
+        )
     return model
 
 

@@ -29,6 +29,10 @@ def verb(
         str | None,
         typer.Option(help="Start from this run or checkpoint, with a new head where the classes differ."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="What is learned: classify, or masked (pretraining on images without labels)."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a run in the same folder was killed.")] = True,
 ) -> None:
@@ -38,23 +42,30 @@ def verb(
     """
     from spikedrive.training import train
 
-    recipe = resolve(target, overrides or [], data=data, weights=weights)
+    recipe = resolve(target, overrides or [], data=data, weights=weights, task=task)
     folder = out or Path("runs") / target
     try:
         train(recipe, folder, resume=resume)
     except KeyboardInterrupt:
         note(f"interrupted; the same command goes on from the last checkpoint in {folder}")
         raise typer.Exit(130) from None
-    typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} IMAGE")
+    if recipe.task["name"] == "masked":
+        typer.echo(f"{folder}\nspikedrive train {recipe.model} --data LABELLED --weights {folder}")
+    else:
+        typer.echo(
+            f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} IMAGE"
+        )
 
 
-def resolve(target: str, overrides: list[str], *, data: str | None, weights: str | None) -> Recipe:
+def resolve(
+    target: str, overrides: list[str], *, data: str | None, weights: str | None, task: str | None = None
+) -> Recipe:
     """The recipe that the words on the command line ask for.
 
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
     from spikedrive.models import list_models
-    from spikedrive.recipes import RECIPES, image_folder
+    from spikedrive.recipes import RECIPES, image_folder, masked_pretraining
 
     if target in RECIPES:
         recipe = RECIPES[target]()
@@ -64,10 +75,12 @@ def resolve(target: str, overrides: list[str], *, data: str | None, weights: str
                 f"train got the model {target} and no images; a model is trained on --data FOLDER, a recipe "
                 f"({', '.join(RECIPES)}) names its own. Add --data, for example --data fashion_mnist_mini."
             )
-        recipe = image_folder(target, data)
+        recipe = (masked_pretraining if task == "masked" else image_folder)(target, data)
     else:
         raise unknown_name("recipe or model", target, [*RECIPES, *list_models()])
     changes: dict[str, Any] = {} if data is None else {"data": data}
+    if task is not None:
+        changes["task"] = {**recipe.task, "name": task}
     if weights is not None:
         changes["weights"] = str(checkpoint_path(weights))
     return recipe.replace(**changes).override(overrides)

@@ -4,8 +4,9 @@ from spikedrive.recipes import cifar, imagenet
 from spikedrive.recipes._registry import RECIPES, get_recipe, list_recipes, register_recipe
 from spikedrive.recipes.fashion_mnist import fashion_mnist, fashion_mnist_mini
 from spikedrive.recipes.image_folder import image_folder
+from spikedrive.recipes.masked_pretraining import masked_pretraining
 
 __all__ = [
     "RECIPES", "cifar", "fashion_mnist", "fashion_mnist_mini", "get_recipe", "image_folder", "imagenet",
-    "list_recipes", "register_recipe",
+    "list_recipes", "masked_pretraining", "register_recipe",
 ]  # fmt: skip

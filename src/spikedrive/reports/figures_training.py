@@ -15,9 +15,10 @@ LOG = "log.jsonl"
 
 
 def learning_curves(log: Path) -> list[Figure]:
-    """Loss, accuracy, firing rate and learning rate against the epoch.
+    """Loss, accuracy, firing rate and learning rate against the epoch; no accuracy for a task without right answers.
 
-    *Units*: loss in nats per image, accuracy in per cent, firing rate in spikes per neuron per step.
+    *Units*: loss in nats per image (without accuracy: the squared error of normalised pixels), accuracy in per cent,
+    firing rate in spikes per neuron per step.
     *Raises*: DataError when the log is missing, damaged or has no epoch.
     """
     lines = read_lines(log)
@@ -26,11 +27,14 @@ def learning_curves(log: Path) -> list[Figure]:
     if not epochs:
         raise DataError(f"{log} has no finished epoch; at least one is accepted. {remedy(log)}")
     for line in epochs:
-        need(log, line, "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "firing_rate", "lr")
+        need(log, line, "epoch", "step", "loss", "val_loss", "firing_rate", "lr")
+        if "val_accuracy" in epochs[0]:
+            need(log, line, "accuracy", "val_accuracy")
     clock = _Clock(epochs)
+    judged = "val_accuracy" in epochs[0]
     return [
-        _loss(steps, epochs, clock),
-        _accuracy(epochs, clock),
+        _loss(steps, epochs, clock, unit="nats per image" if judged else "squared error of a pixel"),
+        *([_accuracy(epochs, clock)] if judged else []),
         _firing_rate(steps, epochs, clock),
         _learning_rate(steps, epochs, clock),
     ]
@@ -46,8 +50,8 @@ class _Clock:
         return [line["step"] / self.per_epoch for line in lines]
 
 
-def _loss(steps: list[dict[str, Any]], epochs: list[dict[str, Any]], clock: _Clock) -> Figure:
-    plot = canvas(height=280, x="epoch", y="loss (nats per image)", legend=True)
+def _loss(steps: list[dict[str, Any]], epochs: list[dict[str, Any]], clock: _Clock, *, unit: str) -> Figure:
+    plot = canvas(height=280, x="epoch", y=f"loss ({unit})", legend=True)
     _steps_line(plot, steps, clock, "loss", "training, each step")
     _epochs_line(plot, epochs, clock, "loss", "training, epoch mean", TRAINING)
     _epochs_line(plot, epochs, clock, "val_loss", "validation", VALIDATION)

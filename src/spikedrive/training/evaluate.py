@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,19 +35,13 @@ def evaluate(
     """
     if not len(images):
         raise DataError("evaluate got no images; it takes at least one. Check the split, or the folder.")
-    weight = next(model.parameters())
-    last = is_channels_last(model)
     was_training = model.training
     model.eval()
     answers, order, labels = [], [], []
     try:
-        for which, pixels, label in batches(images, batch_size, rank=rank, world=world):
-            if not len(which):
-                # a sharded model answers on all processes at once or not at all
-                pixels = images.images[:1]
-            x = normalise(pixels.to(weight.device, non_blocking=True), mean, std)
-            x = x.to(weight.dtype) if weight.dtype == torch.float64 else x
-            x = x.contiguous(memory_format=torch.channels_last) if last else x
+        for which, x, label in normalised_batches(
+            model, images, batch_size, mean=mean, std=std, rank=rank, world=world
+        ):
             answer = classify.logits(model(x))[: len(which)].cpu()
             answers.append(answer if answer.dtype == torch.float64 else answer.float())
             order.append(which)
@@ -55,6 +49,33 @@ def evaluate(
     finally:
         model.train(was_training)
     return _result(torch.cat(answers), torch.cat(labels), torch.cat(order), len(images.class_names))
+
+
+def normalised_batches(
+    model: nn.Module,
+    images: ImageSet,
+    batch_size: int,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Indices, pictures as the model takes them, and labels of this process's share, in order.
+
+    A process without images of a batch gets one picture and no index.
+
+    *Shapes*: (n,), (max(1, n), C, H, W), (n,).
+    """
+    weight = next(model.parameters())
+    last = is_channels_last(model)
+    for which, pixels, label in batches(images, batch_size, rank=rank, world=world):
+        if not len(which):
+            # a sharded model answers on all processes at once or not at all
+            pixels = images.images[:1]
+        x = normalise(pixels.to(weight.device, non_blocking=True), mean, std)
+        x = x.to(weight.dtype) if weight.dtype == torch.float64 else x
+        yield which, x.contiguous(memory_format=torch.channels_last) if last else x, label
 
 
 def is_channels_last(model: nn.Module) -> bool:

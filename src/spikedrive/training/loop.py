@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.errors import CheckpointError, DataError, ValueRangeError
-from spikedrive.tasks import classify
 from spikedrive.training import checkpoint, prepare
-from spikedrive.training.distill import Teacher, prepare_teacher
+from spikedrive.training.distill import prepare_teacher
 from spikedrive.training.distributed import batch_statistics_of_all, gather_sums, launch
-from spikedrive.training.evaluate import evaluate
 from spikedrive.training.meters import FiringRate, Window
+from spikedrive.training.objectives import Objective, prepare_objective
 from spikedrive.training.optimizers import WeightAverage, learning_rate, make_optimizer
 from spikedrive.training.progress import ProgressBar, stop_signals
 from spikedrive.training.recipe import Recipe
@@ -75,6 +74,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Ca
     images = prepare.prepare_images(recipe)
     plain, notes = prepare.prepare_model(recipe, images)
     teacher = prepare_teacher(recipe, images, fabric.device)
+    objective = prepare_objective(recipe, plain, images, teacher)
     batches = prepare.Batches(
         recipe, images, device=fabric.device, rank=fabric.global_rank, world=fabric.world_size
     )
@@ -82,7 +82,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Ca
     if not begun:
         folder.clear()
         fabric.barrier()
-    session = _Session(recipe, fabric, folder, images, plain, teacher, batches, callback)
+    session = _Session(recipe, fabric, folder, images, plain, objective, batches, callback)
     marks = session.restore() if begun else Marks()
     environment = describe_environment(recipe, device=fabric.device.type, processes=fabric.world_size)
     folder.begin(recipe, environment, marks)
@@ -106,17 +106,19 @@ class _Session:
     """Everything that one process holds while it trains."""
 
     def __init__(
-        self, recipe: Recipe, fabric: Fabric, folder: RunFolder, images: prepare.Images, plain: SpikingModel,
-        teacher: Teacher | None, batches: prepare.Batches, callback: Callback | None,
+        self, recipe: Recipe, fabric: Fabric, folder: RunFolder, images: prepare.Images, product: SpikingModel,
+        objective: Objective, batches: prepare.Batches, callback: Callback | None,
     ) -> None:  # fmt: skip
         self.recipe, self.fabric, self.folder, self.images = recipe, fabric, folder, images
-        self.plain, self.teacher, self.batches, self.callback = plain, teacher, batches, callback
-        self.parameters = sum(p.numel() for p in plain.parameters())
-        # `plain` holds the weights, `model` is called; likewise `inner` and `optimizer`
-        self.model = fabric.setup_module(plain)
-        self.inner = make_optimizer(plain, recipe)
+        self.product, self.objective, self.batches, self.callback = product, objective, batches, callback
+        self.parameters = sum(p.numel() for p in product.parameters())
+        # `plain` holds the weights, `model` is called; likewise `inner` and `optimizer`. `product` is what the run is
+        # for: `plain` itself, or a part of it
+        self.plain = objective.module
+        self.model = fabric.setup_module(self.plain)
+        self.inner = make_optimizer(self.plain, recipe)
         self.optimizer: Any = fabric.setup_optimizers(self.inner)
-        self.average = WeightAverage(plain, recipe.ema) if recipe.ema else None
+        self.average = WeightAverage(self.plain, recipe.ema) if recipe.ema else None
         self.firing = FiringRate()
         self.place = checkpoint.Place()
         self.warmup = round(recipe.warmup_epochs * batches.steps)
@@ -159,7 +161,7 @@ class _Session:
                 window, now - started, asked=stop(), late=self._late(now - saved)
             )
             started = now
-            line = {"kind": "step", "loss": loss, "accuracy": accuracy, "lr": rate}
+            line = {"kind": "step", "loss": loss, **self._judged({"accuracy": accuracy}), "lr": rate}
             self._emit(self._line(line, window.images * self.fabric.world_size / window.seconds), bar)
             window = Window()
             if not last and (asked or late):
@@ -191,15 +193,9 @@ class _Session:
                 self.fabric.no_backward_sync(self.model, enabled=k + 1 < len(parts)),
                 batch_statistics_of_all(self.fabric),
             ):
-                output = self.model(part.x)
-                loss = classify.loss(
-                    output,
-                    part.targets,
-                    label_smoothing=recipe.label_smoothing,
-                    teacher_logits=None if self.teacher is None else self.teacher(part.x),
-                )
+                loss, right = self.objective.loss(self.model, part)
                 self.fabric.backward(loss / len(parts) if len(parts) > 1 else loss)
-            window.add(loss.detach(), classify.correct(output, part.targets), len(part.x))
+            window.add(loss.detach(), right, len(part.x))
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.plain.parameters(), recipe.clip)
         self.optimizer.step()
@@ -250,16 +246,16 @@ class _Session:
         if self.fabric.is_global_zero:
             metadata = self._metadata(val_loss, val_accuracy)
             paths = [self.folder.last, self.folder.best] if better else [self.folder.last]
-            checkpoint.save_weights(self.plain, weights, paths, metadata)
+            checkpoint.save_weights(self.product, self.objective.weights(weights), paths, metadata)
         loss, right, count, seconds = place.sums
         place.sums = checkpoint.Place().sums
         place.seconds += time.perf_counter() - started
         line = {
             "kind": "epoch",
             "loss": loss / count,
-            "accuracy": right / count,
+            **self._judged({"accuracy": right / count}),
             "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
+            **self._judged({"val_accuracy": val_accuracy}),
             "lr": self.inner.param_groups[0]["lr"],
         }
         self._emit(self._line(line, count / seconds), bar)
@@ -268,18 +264,11 @@ class _Session:
     def _validate(self) -> tuple[float, float]:
         """Loss and accuracy of the weights in the model, over the validation images of all processes."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
-        result = evaluate(
-            self.model,
-            self.images.validation,
-            batch_size=max(1, min(512, self.recipe.batch_size // world)),
-            mean=self.images.mean,
-            std=self.images.std,
-            rank=rank,
-            world=world,
+        batch_size = max(1, min(512, self.recipe.batch_size // world))
+        loss, accuracy, count = self.objective.validate(
+            self.model, self.images, batch_size=batch_size, rank=rank, world=world
         )
-        count = len(result["labels"])
-        mine = [result["loss"] * count, result["accuracy"] * count, count]
-        loss, right, count = gather_sums(self.fabric, mine)
+        loss, right, count = gather_sums(self.fabric, [loss * count, accuracy * count, count])
         return loss / count, right / count
 
     def save(self, average: dict[str, Tensor] | None = None) -> None:
@@ -336,13 +325,14 @@ class _Session:
             "data": self.recipe.data,
             "epoch": self.place.epoch,
             "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
+            **self._judged({"val_accuracy": val_accuracy}),
+            **({} if self.objective.has_accuracy else {"task": self.recipe.task["name"]}),
         }
 
     def _metrics(self) -> dict[str, Any]:
         place, images = self.place, self.images
         return {
-            "val_accuracy": place.best_accuracy,
+            **self._judged({"val_accuracy": place.best_accuracy}),
             "val_loss": place.best_loss,
             "best_epoch": place.best_epoch,
             "epochs": place.epoch,
@@ -354,6 +344,10 @@ class _Session:
             "seconds": round(place.seconds, 3),
             "samples_per_s": round(place.step * self.recipe.batch_size / max(place.seconds, 1e-9), 1),
         }
+
+    def _judged(self, figures: dict[str, float]) -> dict[str, float]:
+        """These accuracies; none for a task that has no right answers."""
+        return figures if self.objective.has_accuracy else {}
 
     def _line(self, line: dict[str, Any], samples_per_s: float) -> dict[str, Any]:
         place = self.place

@@ -65,7 +65,7 @@ def prepare_images(recipe: Recipe) -> Images:
     channels = recipe.model_args.get("in_channels", channels)
     source = _size_before_crops(recipe, size)
     whole = load_images(recipe.data, "train", size=source, channels=channels)
-    if len(whole.class_names) < 2:
+    if len(whole.class_names) < 2 and recipe.task.get("name") != "masked":
         raise DataError(
             f"{recipe.data} has {len(whole.class_names)} class; a classifier takes at least two. "
             "Put the images into one folder a class."
@@ -112,15 +112,18 @@ def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[st
     if recipe.weights is not None:
         given = _given(recipe)
         theirs = tuple(given.metadata.get("class_names", ()))
-        fresh = theirs != images.train.class_names
+        untrained = given.metadata.get("task") == "masked"
+        fresh = untrained or theirs != images.train.class_names
         load_weights(model, recipe.weights, new_head=fresh)
-        if fresh:
+        if untrained:
+            notes.append(f"{recipe.weights} was pretrained without labels; its head starts anew.")
+        elif fresh:
             notes.append(
                 f"{recipe.weights} was trained for {given.classes} classes"
                 f"{'' if len(theirs) != classes else ' of other names'}; the head for these {classes} starts anew."
             )
     # FSDP2 takes contiguous parameters only; the images are channels-last all the same
-    if recipe.channels_last and recipe.strategy != "fsdp":
+    if recipe.strategy != "fsdp":
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return model, notes
 
@@ -196,8 +199,7 @@ class Batches:
             xs.append(x)
             targets.append(label)
         x = xs[0] if count == 1 else torch.cat(xs)
-        if recipe.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
         seed = _seed(recipe, _MODEL, epoch, step, part)
         return Part(x, targets[0] if count == 1 else torch.cat(targets), seed)
 

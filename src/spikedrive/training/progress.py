@@ -89,9 +89,12 @@ class ProgressBar:
         parts = []
         if "loss" in figures:
             parts.append(f"loss {figures['loss']:.3f}")
+        if "accuracy" in figures:
             parts.append(f"accuracy {figures['accuracy']:.1%}")
         if "val_accuracy" in figures:
             parts.append(f"validation {figures['val_accuracy']:.1%}")
+        elif "val_loss" in figures:
+            parts.append(f"validation {figures['val_loss']:.3f}")
         if "firing_rate" in figures:
             parts.append(f"firing rate {figures['firing_rate']:.3f}")
         if "samples_per_s" in figures:

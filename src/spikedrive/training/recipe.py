@@ -18,6 +18,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
+TASKS = ("classify", "masked")
+
 Class = TypeVar("Class", bound=type)
 
 
@@ -63,6 +65,9 @@ class Recipe:
     """A name or path that `data.load_images` takes."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
+    task: dict[str, Any] = Field(default_factory=lambda: {"name": TASKS[0]})
+    """What is learned: {"name": "classify"}, or {"name": "masked"} with `ratio`, `width` and `depth` where they are
+    others than those of `tasks.MaskedAutoencoder`."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -106,7 +111,6 @@ class Recipe:
     """How processes share the work; they are started by torchrun."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of each process; 0 leaves PyTorch's choice."""
-    channels_last: bool = True
     save_minutes: NotNegative = 10.0
     """Within an epoch, minutes between resumable checkpoints; 0 keeps those at the end of each epoch only."""
 

@@ -23,7 +23,7 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.errors import CheckpointError, ConfigError, StorageError
 from spikedrive.files import atomic_write
 from spikedrive.models import load_model
-from spikedrive.training.recipe import Recipe
+from spikedrive.training.recipe import TASKS, Recipe
 
 PARTS = ("recipe.json", "environment.json", "log.jsonl", "metrics.json", "checkpoints", "tensorboard")
 PACKAGES = ("spikedrive", "torch", "numpy", "lightning-fabric", "safetensors", "pydantic")
@@ -47,9 +47,10 @@ class Run:
 
     def __str__(self) -> str:
         m = self.metrics
+        judged = f"accuracy {m['val_accuracy']:.2%}" if "val_accuracy" in m else f"loss {m['val_loss']:.4f}"
         return (
-            f"{self.recipe.model} on {self.recipe.data}: validation accuracy {m['val_accuracy']:.2%} at epoch "
-            f"{m['best_epoch']} of {m['epochs']}, {m['seconds']:.0f} s, in {self.folder}"
+            f"{self.recipe.model} on {self.recipe.data}: validation {judged} at epoch {m['best_epoch']} of "
+            f"{m['epochs']}, {m['seconds']:.0f} s, in {self.folder}"
         )
 
 
@@ -103,7 +104,10 @@ class RunFolder:
         if not path.is_file():
             self._check_free()
             return False
-        theirs = read_json(path)
+        # what older versions wrote: one task, and a choice that is gone
+        theirs = {"task": {"name": TASKS[0]}, **read_json(path)}
+        if theirs.get("channels_last") is True:
+            del theirs["channels_last"]
         mine = recipe.to_dict()
         # a tuple in optimizer_args comes back as a list
         mine = json.loads(json.dumps(mine))

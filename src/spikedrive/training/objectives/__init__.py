@@ -1,0 +1,35 @@
+"""Objectives: how each task trains, behind one face for the loop."""
+
+from __future__ import annotations
+
+from spikedrive.blocks import SpikingModel
+from spikedrive.errors import ConfigError, unknown_name
+from spikedrive.training.distill import Teacher
+from spikedrive.training.objectives.classify import Classify
+from spikedrive.training.objectives.masked import PaintMasked
+from spikedrive.training.objectives.objective import Objective
+from spikedrive.training.prepare import Images
+from spikedrive.training.recipe import TASKS, Recipe
+
+__all__ = ["Classify", "Objective", "PaintMasked", "prepare_objective"]
+
+
+def prepare_objective(
+    recipe: Recipe, model: SpikingModel, images: Images, teacher: Teacher | None
+) -> Objective:
+    """The recipe's task over the model.
+
+    *Raises*: UnknownNameError for another name; ConfigError for what the task does not take.
+    """
+    name = recipe.task.get("name")
+    if name not in TASKS:
+        raise unknown_name("task", str(name), TASKS)
+    if name == "classify":
+        return Classify(model, recipe, teacher)
+    given = [key for key in ("teacher", "mix", "label_smoothing") if getattr(recipe, key)]
+    if given:
+        raise ConfigError(
+            f"The task 'masked' got {', '.join(given)}, which are about labels; it looks at none. Leave them out, "
+            "and use them where the pretrained weights are fine-tuned."
+        )
+    return PaintMasked(model, recipe, images)
