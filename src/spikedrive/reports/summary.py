@@ -50,7 +50,7 @@ def build_summary(run: Path) -> Summary:
     recipe = read_json(run / "recipe.json")
     need(run / "recipe.json", recipe, "model", "data", "seed")
     audit = read_audit(run / "audit.json") if exists(run, "audit.json") else None
-    metrics = _read(run / "metrics.json", "val_loss", "epochs", "seconds", "parameters")
+    metrics = _read(run / "metrics.json", "epochs", "seconds", "parameters")
     verify = _read(run / "verify.json", *VERIFIED)
     merits = _accuracies(verify) if verify else _validation(metrics)
     merits += _energy(audit) if audit else []
@@ -114,7 +114,7 @@ def _epochs(count: int) -> str:
 def _validation(metrics: dict[str, Any]) -> list[Merit]:
     if not metrics:
         return []
-    if "val_accuracy" not in metrics:
+    if "val_accuracy" not in metrics and "val_loss" in metrics:
         return [Merit("Loss, validation", f"{metrics['val_loss']:.3f}", "masked patches, fp32 model")]
     return [Merit("Accuracy, validation", percent(metrics["val_accuracy"]), "fp32 model")]
 
