@@ -33,6 +33,7 @@ from spikedrive.neurons.parallel import PSN, MaskedPSN, SlidingPSN
 from spikedrive.neurons.qcfs import QCFS
 from spikedrive.neurons.quadratic import QIF, Izhikevich
 from spikedrive.neurons.rectified import MPRLIF, rectify
+from spikedrive.neurons.signed import SignedIF
 from spikedrive.neurons.spatial_attention import SpatialAttention
 from spikedrive.neurons.spiking_lmu import SpikingLMU
 from spikedrive.neurons.temporal_attention import TemporalAttention
@@ -74,6 +75,7 @@ __all__ = [
     "LegendreMemory",
     "MaskedPSN",
     "Neuron",
+    "SignedIF",
     "SlidingPSN",
     "SpatialAttention",
     "SpikingLMU",

@@ -9,10 +9,10 @@ from torch import Tensor
 from spikedrive.errors import ShapeError
 
 
-def over_time(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def over_time(fn: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
     """Apply a time-blind `fn` to every step at once.
 
-    Shapes: `x (T, B, ...)`, `fn (N, ...) -> (N, ...)`, result `(T, B, ...)`.
+    Shapes: `x` and the others `(T, B, ...)`, `fn (N, ...) -> (N, ...)`, result `(T, B, ...)`.
     Raises: ShapeError when x has fewer than three axes.
     """
     if x.dim() < 3:
@@ -21,5 +21,5 @@ def over_time(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             "Encode first: encoders.Direct(steps=4)(x)."
         )
     steps, batch = x.shape[:2]
-    y = fn(x.flatten(0, 1))
+    y = fn(*(each.flatten(0, 1) for each in (x, *others)))
     return y.unflatten(0, (steps, batch))

@@ -1,6 +1,7 @@
 """Training: the recipe, the loop, and what comes out of it."""
 
 from spikedrive.training.activity import record_activity
+from spikedrive.training.conversion import Conversion, convert
 from spikedrive.training.evaluate import evaluate
 from spikedrive.training.loop import train
 from spikedrive.training.optimizers import Lamb, WeightAverage, learning_rate, make_optimizer
@@ -8,5 +9,5 @@ from spikedrive.training.recipe import Recipe
 from spikedrive.training.run_folder import Run
 
 __all__ = [
-    "Lamb", "Recipe", "Run", "WeightAverage", "evaluate", "learning_rate", "make_optimizer", "record_activity", "train",
+    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "convert", "evaluate", "learning_rate", "make_optimizer", "record_activity", "train",
 ]  # fmt: skip

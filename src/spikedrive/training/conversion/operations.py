@@ -1,0 +1,128 @@
+"""An artificial network as a flat list of operations, each with its place in a spiking one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["weighted", "activation", "linear", "other"]
+"""Weights on spikes; what becomes a neuron; what commutes with a mean over steps; what does not."""
+
+
+class _Batch:
+    """Stands in an argument for the size of the batch, which T multiplies."""
+
+    def __repr__(self) -> str:
+        return "BATCH"
+
+
+BATCH = _Batch()
+
+
+class Weighted(nn.Module):
+    """A convolution or linear layer with its own weights, as one ATen operation.
+
+    *Shapes*: as the operation's, without T.
+    """
+
+    bias: nn.Parameter
+
+    def __init__(self, target: Any, weight: Tensor, bias: Tensor | None, rest: Sequence[Any]) -> None:
+        super().__init__()
+        self.target, self.rest = target, tuple(rest)
+        self.transposed = "transpose" in str(target)
+        # linear layers have their channels last, convolutions behind the batch
+        self.channel_axis = -1 if "linear" in str(target) else 1
+        self.weight = nn.Parameter(weight.detach().clone())
+        channels = weight.shape[1] * rest[3] if self.transposed else weight.shape[0]
+        self.bias = nn.Parameter(weight.new_zeros(channels) if bias is None else bias.detach().clone())
+
+    def scale_outputs(self, factor: Tensor, shift: Tensor) -> None:
+        """Fold y * factor + shift, one number a channel, into the weights."""
+        with torch.no_grad():
+            self.weight.mul_(factor.view(-1, *[1] * (self.weight.dim() - 1)))
+            self.bias.mul_(factor).add_(shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer."""
+        return self.target(x, self.weight, self.bias, *self.rest)
+
+    def extra_repr(self) -> str:
+        """The operation and its weights' shape."""
+        return f"{self.target}, weight={tuple(self.weight.shape)}"
+
+
+class Call(nn.Module):
+    """One ATen operation without weights of its own; the tensors that it always reads are buffers.
+
+    *Shapes*: as the operation's, without T.
+    """
+
+    def __init__(self, target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        super().__init__()
+        self.target, self.kwargs = target, kwargs
+        self.args: tuple[Any, ...] = tuple(self._keep(value) for value in args)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The operation on its inputs."""
+        given = iter(tensors)
+        return self.target(
+            *(self._fill(value, given, tensors[0].shape[0]) for value in self.args), **self.kwargs
+        )
+
+    def extra_repr(self) -> str:
+        """The operation."""
+        return str(self.target)
+
+    def _keep(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._keep(item) for item in value]
+        if isinstance(value, Tensor):
+            name = f"constant{len(self._buffers)}"
+            self.register_buffer(name, value)
+            return _Constant(name)
+        return value
+
+    def _fill(self, value: Any, given: Any, batch: int) -> Any:
+        if isinstance(value, list):
+            return [self._fill(item, given, batch) for item in value]
+        if isinstance(value, Input):
+            return next(given)
+        if isinstance(value, _Constant):
+            return getattr(self, value.name)
+        return batch if value is BATCH else value
+
+
+@dataclass(frozen=True)
+class Input:
+    """Stands in an argument for a tensor that another operation made."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Constant:
+    name: str
+
+
+@dataclass(eq=False)
+class Operation:
+    """One operation of the artificial network.
+
+    `inputs` name the operations that it reads, "input" the network's own input; `path` is the module that it came
+    from; `top` is where an activation saturates (inf for a ReLU).
+    """
+
+    name: str
+    kind: Kind
+    inputs: tuple[str, ...]
+    module: nn.Module
+    path: str
+    what: str
+    top: float = math.inf
+    reason: str = ""
