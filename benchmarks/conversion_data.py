@@ -29,6 +29,11 @@ WHEELS = (
 )  # fmt: skip
 SOURCE = "labelme==6.3.1"
 NETWORKS = ("efficientnet_lite0", "mobilenet_v2")
+NORMALISATION = {
+    "efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3),
+    "mobilenet_v2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean and standard deviation that each was trained with, for pixels in 0..1."""
 
 _SKIMAGE, _SKLEARN = "skimage/data", "sklearn/datasets/images"
 _LABELME, _OPENCV = "labelme-6.3.1/examples", "usr/share/doc/opencv-doc/examples"
@@ -141,11 +146,11 @@ def _conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU6())
 
 
-def crops(name: str, seed: int) -> Iterator[Tensor]:
-    """Random crops (3, 224, 224) of a photograph without end: 50 to 100 % of its shorter side, half of them mirrored."""
+def crops(name: str, network: str, seed: int) -> Iterator[Tensor]:
+    """Random crops (3, 224, 224) of a photograph, without end: 50 to 100 % of its shorter side, half mirrored."""
     photograph = Image.open(FOLDER / name).convert("RGB")
     width, height = photograph.size
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    mean, std = (np.array(values, np.float32) for values in NORMALISATION[network])
     rng = np.random.default_rng(seed)
     while True:
         side = int(min(width, height) * rng.uniform(0.5, 1))

@@ -41,8 +41,8 @@ def draw() -> None:
         for row in own:
             if row["form"] == "quantised all":
                 axes.axhline(100 * float(row["agreement"]), color=colour, linewidth=0.8)
-                axes.annotate(f"{NAMES[network]} in 5 bits", (128, 100 * float(row["agreement"])), ha="right", va="bottom",
-                              fontsize=8, color=colour)  # fmt: skip
+                axes.annotate(f"{NAMES[network]} in 5 bits", (128, 100 * float(row["agreement"])),
+                              ha="right", va="bottom", fontsize=8, color=colour)  # fmt: skip
     ticks = sorted({int(row["T"]) for row in rows if row["form"] in FORMS})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(t) for t in ticks])

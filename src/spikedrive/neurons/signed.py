@@ -33,7 +33,8 @@ def _equation(
 
 _signed_scan = equation.define(
     "signed_scan",
-    "(Tensor x, Tensor v, Tensor taken, Tensor ceiling, bool rectify, str surrogate, float alpha) -> (Tensor, Tensor, Tensor)",
+    "(Tensor x, Tensor v, Tensor taken, Tensor ceiling, bool rectify, str surrogate, float alpha)"
+    " -> (Tensor, Tensor, Tensor)",
     _equation,
     domain=lambda arguments: Ternary(),
 )

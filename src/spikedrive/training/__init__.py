@@ -9,5 +9,6 @@ from spikedrive.training.recipe import Recipe
 from spikedrive.training.run_folder import Run
 
 __all__ = [
-    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "convert", "evaluate", "learning_rate", "make_optimizer", "record_activity", "train",
+    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "convert", "evaluate", "learning_rate",
+    "make_optimizer", "record_activity", "train",
 ]  # fmt: skip

@@ -7,6 +7,6 @@ from spikedrive.training.conversion.network import ConvertedNetwork
 from spikedrive.training.conversion.results import Conversion, LayerError, Left, StepsCost
 
 __all__ = [
-    "Conversion", "ConvertedNetwork", "LayerError", "Left", "Method", "Spikes", "StepsCost", "choose_ceiling", "convert",
-    "measure",
+    "Conversion", "ConvertedNetwork", "LayerError", "Left", "Method", "Spikes", "StepsCost", "choose_ceiling",
+    "convert", "measure",
 ]  # fmt: skip

@@ -40,10 +40,10 @@ def convert(
     """A spiking network with the weights of `ann`, and what is known of it before it runs.
 
     `ann` is any module that `torch.export` takes; it is left as it was. BatchNorm is folded; each ReLU, ReLU6 or clamp
-    from 0 becomes a neuron; where a layer with weights would read a current (behind a linear bottleneck, say) a neuron of
-    both signs stands between them. What commutes with a mean over steps stays as it is. Everything else stays too, is
-    named in `left` with the reason, and works on the mean over the steps so far, so that the answer still tends to the
-    artificial network's.
+    from 0 becomes a neuron; where a layer with weights would read a current (behind a linear bottleneck, say) a neuron
+    of both signs stands between them. What commutes with a mean over steps stays as it is. Everything else stays too,
+    is named in `left` with the reason, and works on the mean over the steps so far, so that the answer still tends to
+    the artificial network's.
 
     | `spikes` | neuron | T steps are |
     |---|---|---|
@@ -51,19 +51,21 @@ def convert(
     | "signed" | `SignedIF` | T steps of -1, 0 and 1: all layers at once, with spikes that take others back |
     | "binary" | `QCFS(spiking=True)` | T steps of 0 and 1: all layers at once |
 
+    Between currents and layers "signed" and "binary" have the same neuron, `SignedIF(rectify=False)`.
+
     `method` chooses each ceiling (see `choose_ceiling`): "qcfs" for the smallest error in T levels, or threshold
-    balancing by "percentile" or "max". `correct` shifts biases by what is left of the mean error. `mask` drops that share
-    of all spikes at random, as the Masked Spiking Transformer does; a network should have been trained with it. `predict`
-    names further numbers of steps to predict the cost of, each in one pass over the calibration data.
+    balancing by "percentile" or "max". `correct` shifts biases by what is left of the mean error. `mask` drops that
+    share of all spikes at random, as the Masked Spiking Transformer does; a network should have been trained with it.
+    `predict` names further numbers of steps to predict the cost of, each in one pass over the calibration data.
 
     *Shapes*: calibration (B, ...), or batches of it; the converted model takes the same.
     *Multiplies*: the first layer, which reads real numbers, and what `left` names.
     *Raises*: ConfigError for a network that cannot be converted, steps below 1, a percentile outside 0..100, a mask
     outside 0..1; UnknownNameError for another method or kind of spikes; ShapeError, DtypeError and ValueRangeError
     for calibration data that are too few, of another dtype, or not finite.
-    *Source*: QCFS (arXiv 2303.04347); "A free lunch from ANN" (Li et al., ICML 2021), light pipeline; the Masked Spiking
-    Transformer (ICCV 2023); Fast-SNN (arXiv 2305.19868) for negative spikes. Where we differ: one ceiling a layer, the
-    start at half a threshold with every method, and integers as a form of their own.
+    *Source*: QCFS (arXiv 2303.04347); "A free lunch from ANN" (Li et al., ICML 2021), light pipeline; the Masked
+    Spiking Transformer (ICCV 2023); Fast-SNN (arXiv 2305.19868) for negative spikes. Where we differ: one ceiling a
+    layer, the start at half a threshold with every method, and integers as a form of their own.
     """
     _check(steps, method, spikes, percentile, mask, predict)
     images = _batch(calibration, next(ann.parameters(), torch.zeros(())).dtype)
@@ -143,8 +145,8 @@ def _batch(calibration: Tensor | Iterable[Tensor], dtype: torch.dtype) -> Tensor
     images = calibration if isinstance(calibration, Tensor) else torch.cat(list(calibration))
     if images.dim() < 2 or len(images) < 2:
         raise ShapeError(
-            f"convert got calibration data of shape {tuple(images.shape)}; it takes (B, ...) with B of at least 2. Give "
-            "some tens of samples of what the network will see."
+            f"convert got calibration data of shape {tuple(images.shape)}; it takes (B, ...) with B of at least 2. "
+            "Give some tens of samples of what the network will see."
         )
     if images.dtype != dtype:
         raise DtypeError(
@@ -153,7 +155,7 @@ def _batch(calibration: Tensor | Iterable[Tensor], dtype: torch.dtype) -> Tensor
         )
     if not images.isfinite().all():
         raise ValueRangeError(
-            "convert got calibration data with NaN or infinite values; it takes finite ones. Look for a division by zero "
-            "where they are normalised."
+            "convert got calibration data with NaN or infinite values; it takes finite ones. Look for a division by "
+            "zero where they are normalised."
         )
     return images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from typing import Any
 
 import torch
@@ -52,15 +53,16 @@ def trace(ann: nn.Module, example: Tensor) -> list[Operation]:
     spiking = next((path for path, module in ann.named_modules() if isinstance(module, Stateful)), None)
     if spiking is not None:
         raise ConfigError(
-            f"convert got a network whose {spiking or 'own class'} has a state over time; it takes one that was trained "
-            "without time. A network of spikedrive's neurons needs no conversion."
+            f"convert got a network whose {spiking or 'own class'} has a state over time; it takes one that was "
+            "trained without time. A network of spikedrive's neurons needs no conversion."
         )
     program = _export(ann, example)
     signature = program.graph_signature
-    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+    inputs, outputs = len(signature.user_inputs), len(signature.user_outputs)
+    if (inputs, outputs) != (1, 1):
         raise ConfigError(
-            f"convert got a network with {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
-            "it takes one of each. Wrap it in a module that has one input (B, ...) and one output."
+            f"convert got a network with {inputs} inputs and {outputs} outputs; it takes one of "
+            "each. Wrap it in a module that has one input (B, ...) and one output."
         )
     found = _Tracer(program).run()
     if not any(operation.kind == "activation" for operation in found):
@@ -76,7 +78,9 @@ def _export(ann: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     try:
         ann.eval()
         shapes = ({0: torch.export.Dim("batch", min=2)},)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # torch 2.13 warns about its own use of LeafSpec
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
             exported = torch.export.export(ann, (example[:2],), dynamic_shapes=shapes)
             return exported.run_decompositions({})
     except Exception as error:
@@ -93,7 +97,7 @@ class _Tracer:
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         self.nodes = list(program.graph.nodes)
         signature = program.graph_signature
-        self.output = signature.user_outputs[0]
+        self.output = next(iter(signature.user_outputs))
         weights = {**program.state_dict, **program.constants}
         named = {
             **signature.inputs_to_parameters, **signature.inputs_to_buffers,
@@ -158,7 +162,8 @@ class _Tracer:
         return Input(node.name)
 
     def _weighted(self, node: fx.Node, args: list[Any]) -> Weighted:
-        defaults = [_default(argument) for argument in node.target._schema.arguments[len(args) :]]
+        target: Any = node.target
+        defaults = [_default(argument) for argument in target._schema.arguments[len(args) :]]
         full = [*args, *defaults]
         return Weighted(node.target, full[1], full[2], full[3:])
 
@@ -195,8 +200,8 @@ class _Tracer:
         stack = list(node.meta.get("nn_module_stack", {}).values())
         path = (stack[-1][0] if stack else "") or "the network itself"
         return ConfigError(
-            f"convert got an operation {node.target} in {path} with {what}; it takes operations from tensors (B, ...) to "
-            "one tensor. Write the sizes as numbers, and use each part on its own."
+            f"convert got an operation {node.target} in {path} with {what}; it takes operations from tensors (B, ...) "
+            "to one tensor. Write the sizes as numbers, and use each part on its own."
         )
 
 
