@@ -1,5 +1,5 @@
-"""Write the tables of the README, docs/performance.md and docs/explanation/counters.md from benchmarks/results/*.csv,
-so that no figure in them is typed by hand.
+"""Write the tables of the README and of the docs from benchmarks/results/*.csv, so that no figure in them is typed by
+hand.
 
 Usage: python benchmarks/tables.py [--check]
 """
@@ -12,6 +12,7 @@ from statistics import mean, stdev
 
 import audit_page
 import engine_tables
+import masked_tables
 import neuron_tables
 import results
 
@@ -94,6 +95,7 @@ def main() -> None:
     engine = engine_tables.page(engine_tables.measured())
     choice = engine_tables.choice(results.read("engine_choice"))
     _fill(docs / "performance.md", ENGINE_MARK, "\n".join(part for part in (engine, choice) if part))
+    _fill(docs / "how-to" / "pretrain.md", MARK, masked_tables.page(masked_tables.measured()))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 
