@@ -31,7 +31,7 @@ class Bottlenecks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.narrow(self.stem(x))
         x = x + self.back(self.wide(x))
-        return self.head(torch.relu(x).mean((2, 3)))
+        return self.head(torch.relu(x).mean((2, 3), keepdim=True).flatten(1))
 
 
 @pytest.fixture(scope="module")

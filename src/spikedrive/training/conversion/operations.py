@@ -95,7 +95,8 @@ class Call(nn.Module):
             return next(given)
         if isinstance(value, _Constant):
             return getattr(self, value.name)
-        return batch if value is BATCH else value
+        # a deep copy of the network copies what stands for the batch too
+        return batch if isinstance(value, _Batch) else value
 
 
 @dataclass(frozen=True)
