@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import conversion_table
 import model_verdicts
 import pretrained_cards
 import typer.main
@@ -38,6 +39,7 @@ def _verbs() -> str:
 
 
 MARKS = {
+    "<!-- agreement of converted networks -->": conversion_table.table,
     "<!-- every model's verdict -->": model_verdicts.table,
     "<!-- every verb -->": _verbs,
     "<!-- pretrained weights -->": pretrained_cards.table,
