@@ -12,13 +12,21 @@ namespace {
 
 using namespace spikedrive::engine;
 
+// Which neuron follows, if any. `many`: one of several rungs, whose spikes are counts.
+template <bool is_carry, bool is_hard, bool is_decay_input, bool is_many>
+struct Kind {
+  static constexpr bool fires = true, carry = is_carry, hard = is_hard, decay_input = is_decay_input, many = is_many;
+};
+struct NoNeuron {
+  static constexpr bool fires = false, carry = false, hard = false, decay_input = false, many = false;
+};
+
 // A neuron's numbers, once for each lane.
 struct Charged {
   Lanes rungs[16], back, threshold, rest, decay, fraction;
   int count;
-  bool hard, carry, decay_input;
 
-  explicit Charged(const Fire& p) : count(static_cast<int>(p.rungs)), hard(p.hard), carry(p.carry), decay_input(p.decay_input) {
+  explicit Charged(const Fire& p) : count(static_cast<int>(p.rungs)) {
     for (int k = 0; k < count; ++k) rungs[k] = Lanes{} + static_cast<int32_t>(p.ladder[k]);
     threshold = Lanes{} + static_cast<int32_t>(p.threshold);
     rest = Lanes{} + static_cast<int32_t>(p.rest);
@@ -51,8 +59,8 @@ inline __attribute__((always_inline)) void give(int32_t* to, int64_t count, cons
   std::memcpy(to, held, static_cast<size_t>(count) * 4);
 }
 
-// The outputs [k, k + count) of position n, which are whole vectors or fewer than 16. `many`: a neuron of several rungs, whose spikes are counts.
-template <int parts, bool gathered, bool many, bool whole>
+// The outputs [k, k + count) of position n, which are whole vectors or fewer than 16.
+template <int parts, bool gathered, class Neuron, bool whole>
 inline __attribute__((always_inline)) void settle_some(const Settle& p, const Charged& neuron, int64_t n, int64_t k, int64_t some) {
   const int64_t count = whole ? parts * lanes : some;
   const int64_t width = p.wide ? 256 : 128;
@@ -64,6 +72,7 @@ inline __attribute__((always_inline)) void settle_some(const Settle& p, const Ch
     take<parts, whole>(p.shift + k, count, shift);
     take<parts, whole>(p.bias + n * p.bias_row + k, count, bias);
   }
+  const Lanes minus_one = Lanes{} - 1;
   for (int64_t t = 0; t < p.steps; ++t) {
     if (t < p.sum_steps) {
       if (gathered) {
@@ -91,26 +100,28 @@ inline __attribute__((always_inline)) void settle_some(const Settle& p, const Ch
       for (int q = 0; q < parts; ++q) y[q] += other[q];
     }
     if (p.result && (t == 0 || p.result_step)) give<parts, whole>(p.result + t * p.result_step + n * p.result_row + k, count, y);
-    if (!p.fire) continue;
+    if (!Neuron::fires) continue;
     uint64_t bits = 0;
 #pragma GCC unroll 4
     for (int q = 0; q < parts; ++q) {
       Lanes charge = y[q] << neuron.fraction;
-      if (neuron.decay_input) charge -= charge >> neuron.decay;
-      const Lanes h = (neuron.carry ? (v[q] >> neuron.decay) + neuron.back : neuron.rest) + charge;
-      // all ones, which is -1, where it fired
-      Lanes fired = h >= neuron.rungs[0];
-      if (many) {
-        for (int r = 1; r < neuron.count; ++r) fired += h >= neuron.rungs[r];
-        y[q] = -fired;
-        if (neuron.carry) v[q] = neuron.hard ? (fired != 0 ? neuron.rest : h) : h + neuron.threshold * fired;
-      } else {
-        bits |= static_cast<uint64_t>(lane_bits(fired)) << (q * lanes);
-        v[q] = fired ? (neuron.hard ? neuron.rest : h - neuron.threshold) : h;
+      if (Neuron::decay_input) charge -= charge >> neuron.decay;
+      const Lanes h = (Neuron::carry ? (v[q] >> neuron.decay) + neuron.back : neuron.rest) + charge;
+      const Fired fired = at_least(h, neuron.rungs[0]);
+      if (Neuron::carry) v[q] = Neuron::hard ? put_where(fired, h, neuron.rest) : lower_where(fired, h, neuron.threshold);
+      if (!Neuron::many) {
+        bits |= lane_bits(fired) << (q * lanes);
+        continue;
+      }
+      y[q] = lower_where(fired, Lanes{}, minus_one);
+      for (int r = 1; r < neuron.count; ++r) {
+        const Fired again = at_least(h, neuron.rungs[r]);
+        y[q] = lower_where(again, y[q], minus_one);
+        if (Neuron::carry && !Neuron::hard) v[q] = lower_where(again, v[q], neuron.threshold);
       }
     }
     uint8_t* spikes = p.spikes + t * p.spikes_step + n * p.spikes_row + (p.bits ? k / 8 : k);
-    if (many) {
+    if (Neuron::many) {
       if (whole) {
 #pragma GCC unroll 4
         for (int q = 0; q < parts; ++q) store_bytes(spikes + q * lanes, y[q]);
@@ -131,7 +142,7 @@ inline __attribute__((always_inline)) void settle_some(const Settle& p, const Ch
   if (p.state) give<parts, whole>(p.state + n * p.state_row + k, count, v);
 }
 
-template <bool gathered, bool many>
+template <bool gathered, class Neuron>
 void settle_as(const Settle& p) {
   static const Fire none{};
   const Charged neuron(p.fire ? *p.fire : none);
@@ -141,7 +152,7 @@ void settle_as(const Settle& p) {
     const auto whole = [&](auto vectors) {
       constexpr int count = decltype(vectors)::value;
       if (count > most || k + count * lanes > p.outputs) return false;
-      settle_some<std::min(count, most), gathered, many, true>(p, neuron, n, k, 0);
+      settle_some<std::min(count, most), gathered, Neuron, true>(p, neuron, n, k, 0);
       k += count * lanes;
       return true;
     };
@@ -150,14 +161,31 @@ void settle_as(const Settle& p) {
     // what is left of a vector's sums: 48, 32 or 16 outputs, and fewer
     whole(std::integral_constant<int, 3 * sixteen>{}) || whole(std::integral_constant<int, 2 * sixteen>{}) ||
         whole(std::integral_constant<int, sixteen>{});
-    if (k < p.outputs) settle_some<sixteen, gathered, many, false>(p, neuron, n, k, p.outputs - k);
+    if (k < p.outputs) settle_some<sixteen, gathered, Neuron, false>(p, neuron, n, k, p.outputs - k);
   }
 }
 
+template <bool gathered, bool many, bool... known>
+void settle_fired(const Settle& p) {
+  if constexpr (sizeof...(known) == 3) {
+    settle_as<gathered, Kind<known..., many>>(p);
+  } else {
+    const bool next[3] = {p.fire->carry, p.fire->carry && p.fire->hard, p.fire->decay_input};
+    if (next[sizeof...(known)]) settle_fired<gathered, many, known..., true>(p);
+    else settle_fired<gathered, many, known..., false>(p);
+  }
+}
+
+template <bool gathered>
+void settle_from(const Settle& p) {
+  if (!p.fire) settle_as<gathered, NoNeuron>(p);
+  else if (p.fire->rungs > 1) settle_fired<gathered, true>(p);
+  else settle_fired<gathered, false>(p);
+}
+
 void settle(const Settle& p) {
-  const bool many = p.fire && p.fire->rungs > 1;
-  if (p.gathered) many ? settle_as<true, true>(p) : settle_as<true, false>(p);
-  else many ? settle_as<false, true>(p) : settle_as<false, false>(p);
+  if (p.gathered) settle_from<true>(p);
+  else settle_from<false>(p);
 }
 
 }  // namespace

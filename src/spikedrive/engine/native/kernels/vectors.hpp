@@ -82,18 +82,33 @@ inline __attribute__((always_inline)) void store_bytes(uint8_t* to, Lanes x) {
 #endif
 }
 
-// One bit a lane, of a vector whose lanes are all ones or all zeros.
-inline __attribute__((always_inline)) uint32_t lane_bits(Lanes x) {
+// Which lanes fired, and what becomes of numbers there.
 #if SPIKEDRIVE_RUN_LEVEL >= 2
-  return _mm512_movepi32_mask((__m512i)x);
-#elif SPIKEDRIVE_RUN_LEVEL == 1
-  return static_cast<uint32_t>(_mm256_movemask_ps((__m256)x));
-#else
-  uint32_t bits = 0;
-  for (int i = 0; i < lanes; ++i) bits |= (static_cast<uint32_t>(x[i]) & 1) << i;
-  return bits;
-#endif
+using Fired = __mmask16;
+inline __attribute__((always_inline)) Fired at_least(Lanes x, Lanes threshold) { return _mm512_cmpge_epi32_mask((__m512i)x, (__m512i)threshold); }
+inline __attribute__((always_inline)) Lanes lower_where(Fired fired, Lanes x, Lanes by) {
+  return (Lanes)_mm512_mask_sub_epi32((__m512i)x, fired, (__m512i)x, (__m512i)by);
 }
+inline __attribute__((always_inline)) Lanes put_where(Fired fired, Lanes x, Lanes y) {
+  return (Lanes)_mm512_mask_mov_epi32((__m512i)x, fired, (__m512i)y);
+}
+inline __attribute__((always_inline)) uint64_t lane_bits(Fired fired) { return fired; }
+#else
+// all ones, which is -1, where it fired
+using Fired = Lanes;
+inline __attribute__((always_inline)) Fired at_least(Lanes x, Lanes threshold) { return x >= threshold; }
+inline __attribute__((always_inline)) Lanes lower_where(Fired fired, Lanes x, Lanes by) { return x - (fired & by); }
+inline __attribute__((always_inline)) Lanes put_where(Fired fired, Lanes x, Lanes y) { return fired ? y : x; }
+#if SPIKEDRIVE_RUN_LEVEL == 1
+inline __attribute__((always_inline)) uint64_t lane_bits(Fired fired) { return static_cast<uint32_t>(_mm256_movemask_ps((__m256)fired)); }
+#else
+inline uint64_t lane_bits(Fired fired) {
+  uint64_t bits = 0;
+  for (int i = 0; i < lanes; ++i) bits |= (static_cast<uint64_t>(fired[i]) & 1) << i;
+  return bits;
+}
+#endif
+#endif
 
 // Bytes 0 and 1 of up to 16 bits, the lowest first.
 inline __attribute__((always_inline)) void expand(int64_t count, uint32_t bits, uint8_t* y) {
