@@ -1,6 +1,7 @@
 """Two real ImageNet networks as spiking ones: agreement of top-1 with the network itself against T, on real crops.
 
 Usage: python benchmarks/conversion_data.py && python benchmarks/conversion.py [--network NAME] [--stream N] [--quick]
+       rows are written as they come, and those that are there are left alone; --fresh measures them again
 
 Crops on which the network's own top-1 is at least 0.5 sure, 40 a photograph at most; others are for calibration.
 Forms: `integer` (T binary steps a layer, in one step of integers), and with `--stream N` on the first N crops (evenly
@@ -28,7 +29,9 @@ from torch.overrides import TorchFunctionMode
 
 from spikedrive.training.conversion import choose_ceiling, convert, measure
 
-STEPS = (8, 16, 32, 64, 128)
+# what the bars are about comes first
+WORK = ("all", 32, 128, "activations", 16, 8, 64)
+STREAMED = (8, 16, 32)
 SURE, CROPS, MOST, TRIED = 0.5, 520, 40, 48
 BITS = 5
 LAYERS = (nn.functional.conv2d, torch.conv2d, nn.functional.linear)
@@ -106,8 +109,12 @@ def _stack(crops: Iterable[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def rows(name: str, stream: int, quick: bool) -> Iterator[dict[str, object]]:
-    """One row a form and T."""
+def rows(name: str, stream: int, quick: bool, done: set[tuple[str, str]]) -> Iterator[dict[str, object]]:
+    """One row a form and T, but for those that are done."""
+    work = [w for w in WORK if not {(f"quantised {w}", f"{BITS} bits"), ("integer", str(w))} & done]
+    forms = [form for form in ("signed", "binary") if stream and (form, "32") not in done]
+    if not work and not forms:
+        return
     network: nn.Module = data.network(name)
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     images, photographs = sure_crops(name, network, quick)
@@ -128,22 +135,20 @@ def rows(name: str, stream: int, quick: bool) -> Iterator[dict[str, object]]:
         return {"network": name, "form": form, "T": steps, "crops": len(answers), "photographs": photographs, **figures,
                 "predicted": "", **more}  # fmt: skip
 
-    # what the bars are about comes first
-    for work in ("all", 32, 128, "activations", 16, 8, 64):
-        if isinstance(work, str):
-            quantised = Quantised(signed=work == "all")
+    for step in work:
+        if isinstance(step, str):
+            quantised = Quantised(signed=step == "all")
             quantised.calibrate(network, calibration)
             answers = _in_parts(lambda x, q=quantised: q(network, x), images)
-            yield row(f"quantised {work}", f"{BITS} bits", answers)
+            yield row(f"quantised {step}", f"{BITS} bits", answers)
         else:
-            found = convert(network, calibration, steps=work)
+            found = convert(network, calibration, steps=step)
             predicted = f"{found.predicted[0].agreement:.4f}"
-            yield row("integer", work, _in_parts(found.model, images), predicted=predicted)
+            yield row("integer", step, _in_parts(found.model, images), predicted=predicted)
     few = images[:stream]
-    for form in ("signed", "binary") if stream else ():
+    for form in forms:
         found = convert(network, calibration, steps=32, spikes=form)
-        counts = tuple(steps for steps in STEPS if steps <= 32)
-        for cost in measure(network, found.model, few, steps=counts, batch=8):
+        for cost in measure(network, found.model, few, steps=STREAMED, batch=8):
             low, high = _interval(round(cost.agreement * len(few)), len(few))
             yield {"network": name, "form": form, "T": cost.steps, "crops": len(few),
                    "photographs": min(photographs, stream), "agreement": f"{cost.agreement:.4f}",
@@ -162,6 +167,13 @@ def _interval(same: int, count: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
 
 
+def _place(row: dict[str, object]) -> tuple[object, ...]:
+    """Networks, then forms in the order of the table, then T."""
+    forms = ("quantised all", "quantised activations", "integer", "signed", "binary")
+    steps = str(row["T"])
+    return data.NETWORKS.index(str(row["network"])), forms.index(str(row["form"])), int(steps.split()[0])
+
+
 def main() -> int:
     """Measure, print, write; the exit code is 1 where a bar of EfficientNet-lite0 is missed."""
     parser = argparse.ArgumentParser(
@@ -171,24 +183,26 @@ def main() -> int:
     parser.add_argument(
         "--stream", type=int, default=0, help="crops of the forms in which all layers fire at once"
     )
+    parser.add_argument("--fresh", action="store_true", help="measure again what is in the table")
     parser.add_argument("--quick", action="store_true", help="four photographs; writes nothing")
     options = parser.parse_args()
     data.fetch()
+    before = [] if options.fresh or options.quick else results.read("conversion")
     missed = []
     for name in options.network or data.NETWORKS:
-        found = []
-        for one in rows(name, options.stream, options.quick):
-            found.append(one)
+        found: list[dict[str, object]] = [dict(row) for row in before if row["network"] == name]
+        done = {(str(row["form"]), str(row["T"])) for row in found}
+        for one in rows(name, options.stream, options.quick, done):
             print(", ".join(f"{key} {value}" for key, value in one.items() if value != ""), flush=True)
+            found.append({**results.provenance(), **one})
             if not options.quick:
-                here = results.provenance()
                 kept = [row for row in results.read("conversion") if row["network"] != name]
-                results.write("conversion", [*kept, *({**here, **row} for row in found)])
-        shares = {(str(row["form"]), row["T"]): float(str(row["agreement"])) for row in found}
+                results.write("conversion", sorted([*kept, *found], key=_place))
+        shares = {(str(row["form"]), str(row["T"])): float(str(row["agreement"])) for row in found}
         if name == "efficientnet_lite0":
             baseline = max(share for (form, _), share in shares.items() if form.startswith("quantised"))
-            missed += ["T = 32"] * (shares["integer", 32] < baseline - 0.02)
-            missed += ["T = 128"] * (shares["integer", 128] < 0.95)
+            missed += ["T = 32"] * (shares["integer", "32"] < baseline - 0.02)
+            missed += ["T = 128"] * (shares["integer", "128"] < 0.95)
     if not options.quick:
         conversion_figure.draw()
     print(f"bars missed: {', '.join(missed) or 'none'}")
