@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import sqrt
 from typing import Any
 
@@ -28,9 +28,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from spikedrive.training.conversion import choose_ceiling, convert, measure
+from spikedrive.training.conversion.convert import Spikes
 
 # what the bars are about comes first
 WORK = ("all", 32, 128, "activations", 16, 8, 64)
+STREAMING: tuple[Spikes, ...] = ("signed", "binary")
 STREAMED = (8, 16, 32)
 SURE, CROPS, MOST, TRIED = 0.5, 520, 40, 48
 BITS = 5
@@ -112,7 +114,7 @@ def _stack(crops: Iterable[Tensor]) -> Tensor:
 def rows(name: str, stream: int, quick: bool, done: set[tuple[str, str]]) -> Iterator[dict[str, object]]:
     """One row a form and T, but for those that are done."""
     work = [w for w in WORK if not {(f"quantised {w}", f"{BITS} bits"), ("integer", str(w))} & done]
-    forms = [form for form in ("signed", "binary") if stream and (form, "32") not in done]
+    forms: list[Spikes] = [form for form in STREAMING if stream and (form, "32") not in done]
     if not work and not forms:
         return
     network: nn.Module = data.network(name)
@@ -167,7 +169,7 @@ def _interval(same: int, count: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
 
 
-def _place(row: dict[str, object]) -> tuple[object, ...]:
+def _place(row: Mapping[str, object]) -> tuple[object, ...]:
     """Networks, then forms in the order of the table, then T."""
     forms = ("quantised all", "quantised activations", "integer", "signed", "binary")
     steps = str(row["T"])
@@ -190,7 +192,7 @@ def main() -> int:
     before = [] if options.fresh or options.quick else results.read("conversion")
     missed = []
     for name in options.network or data.NETWORKS:
-        found: list[dict[str, object]] = [dict(row) for row in before if row["network"] == name]
+        found: list[Mapping[str, object]] = [row for row in before if row["network"] == name]
         done = {(str(row["form"]), str(row["T"])) for row in found}
         for one in rows(name, options.stream, options.quick, done):
             print(", ".join(f"{key} {value}" for key, value in one.items() if value != ""), flush=True)
