@@ -114,6 +114,20 @@ def test_one_step_then_four_with_a_teacher(tmp_path: Path) -> None:
     assert run.metrics["steps"] == 2
 
 
+def test_the_large_recipe_goes_on_from_masked_pretraining(tmp_path: Path) -> None:
+    pictures = write_folder(write_pictures(tmp_path / "pictures.npz"), tmp_path / "folder")
+    first, then = (
+        tiny(get_recipe(f"imagenet_e_spikeformer_{step}"), pictures).replace(epochs=1, precision="32-true")
+        for step in ("pretraining", "large")
+    )
+    before = train(first, tmp_path / "first", progress=False)
+    best = before.folder / "checkpoints" / "best.safetensors"
+    small = then.replace(weights=str(best), lr=1e-9, ema=0)
+    after = train(small, tmp_path / "then", progress=False)
+    a, b = (dict(run.load().named_parameters()) for run in (before, after))
+    assert all(torch.allclose(a[n], b[n], atol=1e-6) for n in a if n.startswith("stages."))
+
+
 @pytest.mark.parametrize("name", RECIPES.names())
 def test_a_recipe_says_how_it_is_run(name: str) -> None:
     said = RECIPES[name].__doc__

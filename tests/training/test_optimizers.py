@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError
+from spikedrive.models import create_model
 from spikedrive.training import Lamb, Recipe, WeightAverage, learning_rate, make_optimizer
 
 BASE = Recipe(model="meta_spikeformer_nano", data="fashion_mnist_mini")
@@ -81,7 +82,9 @@ def test_sgd_carries_its_momentum() -> None:
         velocity = 0.9 * velocity + grad + 0.1 * w
         w = w - 0.5 * velocity
     assert torch.allclose(model.weight.detach(), w, atol=1e-6)
-    with pytest.raises(ConfigError, match="optimizer_args got betas; sgd takes momentum, nesterov"):
+    with pytest.raises(
+        ConfigError, match="optimizer_args got betas; sgd takes layer_decay, momentum, nesterov"
+    ):
         make_optimizer(model, BASE.replace(optimizer="sgd", optimizer_args={"betas": [0.9, 0.99]}))
 
 
@@ -96,8 +99,53 @@ def test_only_weights_of_two_axes_are_decayed(name: str) -> None:
 
 
 def test_an_unknown_optimizer_argument_is_named() -> None:
-    with pytest.raises(ConfigError, match="optimizer_args got trust_clip; adamw takes betas, eps"):
+    with pytest.raises(
+        ConfigError, match="optimizer_args got trust_clip; adamw takes betas, eps, layer_decay"
+    ):
         make_optimizer(nn.Linear(2, 2), BASE.replace(optimizer_args={"trust_clip": True}))
+
+
+# block3.0 is layer 1 of the released rule, block3.11 layer 12, the head layer 13, and all in front layer 0
+SHARES = {"stages.0.downsample.": 13, "stages.2.blocks.1.mlp.": 13, "stages.3.downsample.": 13,
+          "stages.3.blocks.0.pointwise.": 12, "stages.3.blocks.11.attention.": 1, "head.": 0}  # fmt: skip
+
+
+def test_layers_far_from_the_head_learn_slower() -> None:
+    with torch.device("meta"):
+        model = create_model("e_spikeformer_83m")
+    args = {"layer_decay": 0.75}
+    optimizer = make_optimizer(model, BASE.replace(optimizer="lamb", lr=0.1, optimizer_args=args))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(model.parameters())) and optimizer.param_groups[0]["lr"] == 0.1
+    found = {
+        (start, rates[id(p)])
+        for name, p in model.named_parameters()
+        for start in SHARES
+        if name.startswith(start)
+    }
+    assert found == {(start, 0.1 * 0.75**power) for start, power in SHARES.items()}
+
+
+def test_what_stands_between_two_layers_learns_as_the_one_in_front() -> None:
+    blocks = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model = nn.ModuleDict({"stem": nn.Linear(2, 2), "blocks": blocks})
+    whole = nn.ModuleDict({"first": model, "between": nn.Linear(2, 2), "last": copy.deepcopy(model)})
+    optimizer = make_optimizer(whole, BASE.replace(lr=1.0, optimizer_args={"layer_decay": 0.5}))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rates[id(p)] for n, p in whole.named_parameters() if n.endswith("weight")] == [
+        0.5**power for power in (5, 4, 3, 3, 3, 2, 1)
+    ]
+
+
+@pytest.mark.parametrize("decay", [0, 1.5, "0.75", True])
+def test_a_layer_decay_out_of_range_is_named(decay: object) -> None:
+    with pytest.raises(ConfigError, match=rf"got layer_decay={decay!r}; it lies in 0 < layer_decay <= 1"):
+        make_optimizer(nn.Linear(2, 2), BASE.replace(optimizer_args={"layer_decay": decay}))
+
+
+def test_a_model_without_blocks_has_no_layers_to_decay() -> None:
+    with pytest.raises(ConfigError, match=r"layer_decay=0\.5, and Linear has no list of blocks"):
+        make_optimizer(nn.Linear(2, 2), BASE.replace(optimizer_args={"layer_decay": 0.5}))
 
 
 def test_learning_rate_rises_to_its_peak_and_falls_to_its_end() -> None:

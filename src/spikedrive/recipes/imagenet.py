@@ -94,6 +94,60 @@ def imagenet_e_spikeformer() -> Recipe:
 
 
 @register_recipe
+def imagenet_e_spikeformer_pretraining() -> Recipe:
+    """Spike-driven Transformer V3, large: masked pretraining, from which `imagenet_e_spikeformer_large` goes on.
+
+    *Command*: `spikedrive train imagenet_e_spikeformer_pretraining --data FOLDER`; `model=e_spikeformer_171m` likewise.
+    *Source*: `Train_Large.md` of BICLab/Spike-Driven-Transformer-V3 with the defaults of its `main_pretrain.py`: 256
+    images on each of eight GPUs, blr 1.5e-4.
+    *Where we differ*: the encoder has its gains (layer scale), which start at 1, and biases and norms are not decayed.
+    """
+    return _imagenet(
+        model="e_spikeformer_83m", model_args={"layer_scale": 1.0, "drop_path": 0.0},
+        task={"name": "masked", "ratio": 0.5, "width": 256, "depth": 4},
+        epochs=200, batch_size=2048, lr=1.2e-3, lr_end=5e-6 / 1.2e-3, warmup_epochs=20, optimizer="adamw",
+        optimizer_args={"betas": [0.9, 0.95], "eps": 1e-4}, weight_decay=0.05, label_smoothing=0.0,
+        augment={"RandomResizedCrop": {"size": 224, "source": 320, "area": [0.2, 1.0]}, "RandomHorizontalFlip": {}},
+    )  # fmt: skip
+
+
+@register_recipe
+def imagenet_e_spikeformer_large() -> Recipe:
+    """Spike-driven Transformer V3, large: fine-tuning after masked pretraining, slower the farther from the head.
+
+    *Command*: `spikedrive train imagenet_e_spikeformer_large --data FOLDER
+    --weights runs/imagenet_e_spikeformer_pretraining`; `model=e_spikeformer_171m` likewise.
+    *Source*: `Train_Large.md` of the same with the defaults of its `main_finetune.py`: 128 images on each of eight
+    GPUs, blr 6e-4, a moving average of the weights. Its layer decay asks for an attribute that the model lacks; here
+    the layers are those that its names mean (`training.make_optimizer`).
+    """
+    return imagenet_meta_spikeformer().replace(
+        model="e_spikeformer_83m", model_args={"drop_path": 0.1}, epochs=150,
+        optimizer_args={"layer_decay": 0.75}, ema=0.99996, mix={"Mixup": {"alpha": 0.8}, "CutMix": {"alpha": 1.0}},
+    )  # fmt: skip
+
+
+@register_recipe
+def imagenet_e_spikeformer_large_distilled() -> Recipe:
+    """Spike-driven Transformer V3, large: the fine-tuned model distilled.
+
+    *Command*: `spikedrive train imagenet_e_spikeformer_large_distilled --data FOLDER
+    --weights runs/imagenet_e_spikeformer_large teacher=TEACHER`, as `imagenet_meta_spikeformer_4_steps` takes one.
+    *Source*: `Train_Large.md` of the same: 196 images on each of eight GPUs, blr 1e-3, hard distillation from
+    CAFormer-B36 with half of the loss, all layers at one rate and no mixed images.
+    """
+    return imagenet_e_spikeformer_large().replace(
+        epochs=100,
+        batch_size=1568,
+        lr=6.125e-3,
+        lr_end=1e-6 / 6.125e-3,
+        warmup_epochs=5,
+        optimizer_args={},
+        mix={},
+    )
+
+
+@register_recipe
 def imagenet_qsd_transformer() -> Recipe:
     """QSD-Transformer with 4-bit weights, in one step.
 

@@ -117,6 +117,7 @@ class _Session:
         self.plain = objective.module
         self.model = fabric.setup_module(self.plain)
         self.inner = make_optimizer(self.plain, recipe)
+        self.shares = [group["lr"] / recipe.lr for group in self.inner.param_groups]
         self.optimizer: Any = fabric.setup_optimizers(self.inner)
         self.average = WeightAverage(self.plain, recipe.ema) if recipe.ema else None
         self.firing = FiringRate()
@@ -184,8 +185,8 @@ class _Session:
             peak=recipe.lr,
             end=recipe.lr_end,
         )
-        for group in self.inner.param_groups:
-            group["lr"] = rate
+        for group, share in zip(self.inner.param_groups, self.shares, strict=True):
+            group["lr"] = rate * share
         for k, part in enumerate(parts):
             # the model's own draws (drop-path) depend on the place alone, so a resumed run repeats them
             self._seed(part.seed)

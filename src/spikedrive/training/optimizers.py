@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,36 +17,73 @@ from torch import Tensor, nn
 from spikedrive.errors import ConfigError
 from spikedrive.training.recipe import Recipe
 
+_BLOCK = re.compile(r"(.*?\bblocks\.\d+)\.")
 _ARGUMENTS = {
-    "adamw": {"betas", "eps"},
-    "lamb": {"betas", "eps", "trust_clip"},
-    "sgd": {"momentum", "nesterov"},
+    "adamw": {"betas", "eps", "layer_decay"},
+    "lamb": {"betas", "eps", "trust_clip", "layer_decay"},
+    "sgd": {"momentum", "nesterov", "layer_decay"},
 }
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters; those of one axis or none are not decayed.
 
-    *Raises*: ConfigError for optimizer_args that the optimizer does not take.
+    With `layer_decay` in optimizer_args, the layer k places in front of the head learns at `layer_decay ** k` of the
+    rate; the head, and so the first group, at the whole one. Layers are the blocks that hold attention, or all blocks
+    where none does; everything in front of the first is one layer.
+
+    *Raises*: ConfigError for optimizer_args that the optimizer does not take or that are out of range.
+    *Source*: the layer-wise decay of BEiT (arXiv 2106.08254), with the layers of Spike-driven Transformer V3
+    (arXiv 2411.16061; BICLab/Spike-Driven-Transformer-V3 at 00fcd1fd, Model_Large: all convolution stages are layer 0).
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    arguments = dict(recipe.optimizer_args)
     accepted = _ARGUMENTS[recipe.optimizer]
-    strange = sorted(set(recipe.optimizer_args) - accepted)
+    strange = sorted(set(arguments) - accepted)
     if strange:
         raise ConfigError(
             f"optimizer_args got {', '.join(strange)}; {recipe.optimizer} takes {', '.join(sorted(accepted))}. "
             "Leave the others out, or set them as keys of the recipe."
         )
+    scales = _layer_scales(model, arguments.pop("layer_decay", 1.0))
+    groups = []
+    for scale in sorted(set(scales.values()), reverse=True):
+        layer = [p for n, p in model.named_parameters() if p.requires_grad and scales[n] == scale]
+        for decay, wanted in ((recipe.weight_decay, True), (0.0, False)):
+            chosen = [p for p in layer if (p.dim() > 1) == wanted]
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "lr": recipe.lr * scale})
     if recipe.optimizer == "lamb":
-        return Lamb(groups, lr=recipe.lr, **recipe.optimizer_args)
+        return Lamb(groups, lr=recipe.lr, **arguments)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, fused=True, **recipe.optimizer_args)
-    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True, **recipe.optimizer_args)
+        return torch.optim.SGD(groups, lr=recipe.lr, fused=True, **arguments)
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True, **arguments)
+
+
+def _layer_scales(model: nn.Module, decay: Any) -> dict[str, float]:
+    """Each parameter's share of the learning rate."""
+    names = [name for name, _ in model.named_parameters()]
+    if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 < decay <= 1:
+        raise ConfigError(
+            f"optimizer_args got layer_decay={decay!r}; it lies in 0 < layer_decay <= 1. Use 1 to leave it out."
+        )
+    if decay == 1:
+        return dict.fromkeys(names, 1.0)
+    block_of = {name: found[1] for name in names if (found := _BLOCK.match(name))}
+    blocks = list(dict.fromkeys(block_of.values()))
+    layers = [b for b in blocks if any(name.startswith(f"{b}.attention.") for name in names)] or blocks
+    if not layers:
+        raise ConfigError(
+            f"optimizer_args got layer_decay={decay}, and {type(model).__name__} has no list of blocks; it takes a "
+            "model that has one, a transformer or another pyramid of them. Leave layer_decay out."
+        )
+    scales, met = {}, 0
+    for name in names:
+        if block_of.get(name) in layers:
+            met = layers.index(block_of[name]) + 1
+        # behind the last block stands the head; between two of them, what belongs to the one in front
+        behind = met == len(layers) and block_of.get(name) not in layers
+        scales[name] = float(decay) ** (len(layers) + 1 - met - behind)
+    return scales
 
 
 def learning_rate(step: int, *, steps: int, warmup: int, peak: float, end: float) -> float:

@@ -86,7 +86,8 @@ class Recipe:
     warmup_epochs: NotNegative = 1.0
     optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
     optimizer_args: dict[str, Any] = Field(default_factory=dict)
-    """betas and eps, for lamb also trust_clip; for sgd momentum and nesterov."""
+    """betas and eps, for lamb also trust_clip; for sgd momentum and nesterov. For all of them layer_decay,
+    the factor by which the learning rate falls from each layer to the one in front (`make_optimizer`)."""
     weight_decay: NotNegative = 0.05
     """On weights of two or more axes only."""
     clip: NotNegative = 0.0
