@@ -19,13 +19,15 @@ from torch import nn
 
 import spikedrive as sd
 from spikedrive.auditing import Audit
+from spikedrive.models import MODELS
 
 
 def main() -> None:
     """Audit what was asked for, and write it model by model, so that an interrupted run keeps what it has."""
     options = _options()
     results.refuse_while_red()
-    for name in sd.list_models():
+    # models of tokens have no picture on their cards
+    for name in (n for n in sd.list_models() if MODELS[n].card.input != "tokens"):
         if any(fnmatch(name, pattern) for pattern in options.models):
             row = row_of(name)
             print(

@@ -71,7 +71,7 @@ def test_test_images_are_never_opened(tiny: Tiny, tmp_path: Path, monkeypatch: p
         asked.append(split)
         return load_images(source, split, **options)
 
-    monkeypatch.setattr(prepare, "load_images", watched)
+    monkeypatch.setattr(prepare.images, "load_images", watched)
     train(tiny(), tmp_path / "run", progress=False)
     assert asked == ["train"]
 
@@ -119,7 +119,7 @@ def test_other_images_are_refused_on_resuming(tiny: Tiny, pictures: Path, tmp_pa
     train(tiny(), tmp_path / "run", progress=False)
     (tmp_path / "run" / "metrics.json").unlink()
     write_pictures(pictures, count=60)
-    with pytest.raises(DataError, match="a run goes on with the images it began with"):
+    with pytest.raises(DataError, match="a run goes on with what it began with"):
         train(tiny(), tmp_path / "run", progress=False)
 
 
@@ -203,13 +203,13 @@ def test_a_loss_that_is_no_number_is_placed(tiny: Tiny, tmp_path: Path) -> None:
 def test_images_that_are_no_number_are_placed(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    normalise, calls = prepare.normalise, iter(range(1000))
+    normalise, calls = prepare.images.normalise, iter(range(1000))
 
     def broken(*args: Any) -> torch.Tensor:
         x = normalise(*args)
         return x if next(calls) < 5 else torch.full_like(x, torch.nan)
 
-    monkeypatch.setattr(prepare, "normalise", broken)
+    monkeypatch.setattr(prepare.images, "normalise", broken)
     with pytest.raises(
         DataError, match=r"The images in epoch 2, step 2 of 4 hold NaN or infinity; .* Look at"
     ):

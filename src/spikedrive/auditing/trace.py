@@ -230,11 +230,8 @@ def evaluate(node: Node, values: dict[str, Any], batch: int = 1) -> Any:
 
 
 def _batch_axis(model: nn.Module) -> int:
-    return (
-        1
-        if "frames" in (getattr(model, "input", None), getattr(getattr(model, "card", None), "input", None))
-        else 0
-    )
+    kinds = getattr(model, "input", None), getattr(getattr(model, "card", None), "input", None)
+    return 1 if "frames" in kinds or "tokens" in kinds else 0
 
 
 def _quiet_copy(model: nn.Module) -> nn.Module:

@@ -23,6 +23,7 @@ from spikedrive.blocks.mixers import (
     SpikeAttention,
     SpikeMask,
     WindowAttention,
+    make_sequence_mixer,
 )
 from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_levels
 from spikedrive.blocks.neuron import NeuronLike, describe_neuron, integer_neuron, make_neuron
@@ -46,6 +47,6 @@ __all__ = [
     "ModelCard", "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding",
     "PatchMerging", "PatchStem", "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "SEWShortcut",
     "SepConv", "SpikeAttention", "SpikeMask", "SpikingModel", "Stage", "TdBN", "WindowAttention", "check_init",
-    "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron", "make_neuron", "pyramid_features",
-    "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
+    "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron", "make_neuron", "make_sequence_mixer",
+    "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from spikedrive.errors import ConfigError, DtypeError, ShapeError, unknown_name
 from spikedrive.neurons import Neuron
 from spikedrive.neurons.neuron import check_number
 
-InputKind = Literal["image", "frames"]
+InputKind = Literal["image", "frames", "tokens"]
 Verdict = Literal["additive", "gated-additive", "hybrid"]
 
 
@@ -23,7 +23,7 @@ Verdict = Literal["additive", "gated-additive", "hybrid"]
 class ModelCard:
     """One registered model with its default arguments.
 
-    *Shapes*: `input` "image" takes (B, C, H, W); "frames" takes (T, B, C, H, W).
+    *Shapes*: `input` "image" takes (B, C, H, W); "frames" takes (T, B, C, H, W); "tokens" (L, B).
     *Units*: `steps` is T, `levels` is D (the largest integer a hidden neuron emits), `params` count tensors' elements.
     """
 
@@ -32,9 +32,9 @@ class ModelCard:
     family: str
     """Name of the file in `models/`."""
     input_size: tuple[int, int, int]
-    """(C, H, W) that the published or measured figures belong to."""
+    """(C, H, W) that the published or measured figures belong to; (1, 1, L) for tokens."""
     classes: int
-    """Number of logits K."""
+    """Number of logits K; for tokens the vocabulary."""
     params: int
     """Trainable parameters without dead ones."""
     params_released: int | None = None

@@ -10,9 +10,10 @@ from typing import Any
 from spikedrive.errors import ConfigError
 from spikedrive.neurons import ILIF, Neuron, get_neuron
 from spikedrive.neurons.neuron import check_number
+from spikedrive.ops.surrogate import named_surrogate
 
 NeuronLike = str | Mapping[str, Any] | Callable[[], Neuron]
-"""A registered name, `{"name": ..., **arguments}`, a class, or a factory without arguments."""
+"""A registered name, `{"name": ..., **arguments}` (a surrogate by its name), a class, or a factory."""
 
 
 def make_neuron(neuron: NeuronLike, *, threshold: float = 1.0, gain: float = 1.0) -> Neuron:
@@ -103,6 +104,8 @@ def _build(neuron: NeuronLike) -> Neuron:
                 f"A neuron got the mapping {dict(neuron)}, which has no name; it takes a key 'name' beside the "
                 "arguments. Write {'name': 'ILIF', 'levels': 4}."
             )
+        if isinstance(arguments.get("surrogate"), str):
+            arguments["surrogate"] = named_surrogate(arguments["surrogate"])
         try:
             return get_neuron(name)(**arguments)
         except TypeError as error:

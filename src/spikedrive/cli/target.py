@@ -226,10 +226,12 @@ def input_size(model: SpikingModel) -> tuple[int, int, int]:
 def example_input(model: SpikingModel) -> Tensor:
     """One random input from a fixed seed.
 
-    *Shapes*: (1, C, H, W) for images, (T, 1, C, H, W) for frames.
+    *Shapes*: (1, C, H, W) for images, (T, 1, C, H, W) for frames, one token (1, 1) of a text.
     """
     import torch
 
+    if model.input == "tokens":
+        return torch.randint(model.classes, (1, 1), generator=torch.Generator().manual_seed(0))
     lead = (1,) if model.input == "image" else (model.steps, 1)
     return torch.randn(*lead, *input_size(model), generator=torch.Generator().manual_seed(0))
 

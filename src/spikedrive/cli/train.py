@@ -31,7 +31,9 @@ def verb(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="What is learned: classify, or masked (pretraining on images without labels)."),
+        typer.Option(
+            help="What is learned: classify, masked (pretraining on images without labels), or lm (text)."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a run in the same folder was killed.")] = True,
@@ -51,6 +53,8 @@ def verb(
         raise typer.Exit(130) from None
     if recipe.task["name"] == "masked":
         typer.echo(f"{folder}\nspikedrive train {recipe.model} --data LABELLED --weights {folder}")
+    elif recipe.task["name"] == "lm":
+        typer.echo(f"{folder}\nspikedrive generate {folder} --prompt TEXT")
     else:
         typer.echo(
             f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} IMAGE"

@@ -146,7 +146,7 @@ class Twin:
 def with_steps(program: Program, model: nn.Module, x: Tensor) -> Tensor:
     """What a program takes as its model takes it: a model of sequences has a time axis for one step, too."""
     lacks_time = program.input.steps == 1 and x.dim() == 1 + len(program.input.shape)
-    return x[None] if lacks_time and getattr(model, "input", None) == "frames" else x
+    return x[None] if lacks_time and getattr(model, "input", None) in ("frames", "tokens") else x
 
 
 class _WithBias(nn.Module):

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from spikedrive.blocks import ModelCard, SpikingModel
+from spikedrive.blocks.language import LanguageModel
 from spikedrive.errors import ConfigError, nearest
 from spikedrive.models import _pretrained, _weights
 from spikedrive.registry import Registry
@@ -52,14 +53,15 @@ def register_model(
 
     def register(variant: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
         config = {**_defaults(model), **variant()}
+        tokens = issubclass(model, LanguageModel)
         entry = Entry(
             ModelCard(
                 name=variant.__name__,
                 family=model.__module__.rsplit(".", 1)[-1],
                 input_size=input_size,
-                classes=config["classes"],
-                steps=config["steps"],
-                input=config["input"],
+                classes=config["vocabulary" if tokens else "classes"],
+                steps=1 if tokens else config["steps"],
+                input="tokens" if tokens else config["input"],
                 params=params,
                 params_released=params_released,
                 levels=levels,

@@ -32,7 +32,7 @@ def define(
     decomposition: Callable[..., Any],
     setup: Setup,
     backward: Callable[..., Any],
-    domain: Callable[[Any], Domain],
+    domain: Callable[[Any], Domain | None],
 ) -> Callable[..., Any]:
     """Register `spikedrive::name` with forward, fake tensors, autograd, vmap, domain and decomposition.
 
@@ -119,7 +119,11 @@ def _mapped_into_the_batch(name: str, op: Any) -> Callable[..., Any]:
         for i, (value, axis) in enumerate(zip(inputs, in_dims, strict=True)):
             if not isinstance(value, Tensor):
                 folded.append(value)
-            elif value.dim() - (axis is not None) == 0 or arguments[i].name in ("decay", "current_decay"):
+            elif value.dim() - (axis is not None) == 0 or arguments[i].name in (
+                "decay",
+                "current_decay",
+                "first",
+            ):
                 if axis is not None:
                     raise ConfigError(
                         f"spikedrive::{name} got a {arguments[i].name} mapped by torch.vmap; it takes one for the "

@@ -222,6 +222,19 @@ def _straight_through(u: Tensor, alpha: float) -> Tensor:
     return torch.full_like(u, alpha)
 
 
+def named_surrogate(name: str) -> Surrogate:
+    """The surrogate of that name with the constant that its form starts from.
+
+    *Raises*: UnknownNameError for a name without a form.
+
+    >>> named_surrogate("atan").alpha
+    2.0
+    """
+    if name not in FORMS:
+        raise unknown_name("surrogate", name, FORMS)
+    return Surrogate(name, FORMS[name].default)
+
+
 def sigmoid(alpha: float = 4.0) -> Surrogate:
     """The sigmoid's derivative; alpha 4 peaks at 1."""
     return Surrogate("sigmoid", alpha)

@@ -1,6 +1,6 @@
 """Recipes: functions that return one `Recipe`, one file per data set."""
 
-from spikedrive.recipes import cifar, imagenet
+from spikedrive.recipes import cifar, imagenet, shakespeare
 from spikedrive.recipes._registry import RECIPES, get_recipe, list_recipes, register_recipe
 from spikedrive.recipes.fashion_mnist import fashion_mnist, fashion_mnist_mini
 from spikedrive.recipes.image_folder import image_folder
@@ -8,5 +8,5 @@ from spikedrive.recipes.masked_pretraining import masked_pretraining
 
 __all__ = [
     "RECIPES", "cifar", "fashion_mnist", "fashion_mnist_mini", "get_recipe", "image_folder", "imagenet",
-    "list_recipes", "masked_pretraining", "register_recipe",
+    "list_recipes", "masked_pretraining", "register_recipe", "shakespeare",
 ]  # fmt: skip

@@ -71,18 +71,18 @@ def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Ca
     begun = resume and folder.check_recipe(recipe)
     if begun and (metrics := folder.read_metrics()) is not None:
         return Run(out, recipe, metrics)
-    images = prepare.prepare_images(recipe)
-    plain, notes = prepare.prepare_model(recipe, images)
-    teacher = prepare_teacher(recipe, images, fabric.device)
-    objective = prepare_objective(recipe, plain, images, teacher)
-    batches = prepare.Batches(
-        recipe, images, device=fabric.device, rank=fabric.global_rank, world=fabric.world_size
+    data = prepare.prepare_data(recipe)
+    plain, notes = prepare.model_for(recipe, data)
+    teacher = None if isinstance(data, prepare.Text) else prepare_teacher(recipe, data, fabric.device)
+    objective = prepare_objective(recipe, plain, data, teacher)
+    batches = prepare.batches_of(
+        recipe, data, device=fabric.device, rank=fabric.global_rank, world=fabric.world_size
     )
     fabric.barrier()
     if not begun:
         folder.clear()
         fabric.barrier()
-    session = _Session(recipe, fabric, folder, images, plain, objective, batches, callback)
+    session = _Session(recipe, fabric, folder, data, plain, objective, batches, callback)
     marks = session.restore() if begun else Marks()
     environment = describe_environment(recipe, device=fabric.device.type, processes=fabric.world_size)
     folder.begin(recipe, environment, marks)
@@ -106,10 +106,10 @@ class _Session:
     """Everything that one process holds while it trains."""
 
     def __init__(
-        self, recipe: Recipe, fabric: Fabric, folder: RunFolder, images: prepare.Images, product: SpikingModel,
-        objective: Objective, batches: prepare.Batches, callback: Callback | None,
+        self, recipe: Recipe, fabric: Fabric, folder: RunFolder, data: prepare.Data, product: SpikingModel,
+        objective: Objective, batches: prepare.Batches | prepare.TextBatches, callback: Callback | None,
     ) -> None:  # fmt: skip
-        self.recipe, self.fabric, self.folder, self.images = recipe, fabric, folder, images
+        self.recipe, self.fabric, self.folder, self.data = recipe, fabric, folder, data
         self.product, self.objective, self.batches, self.callback = product, objective, batches, callback
         self.parameters = sum(p.numel() for p in product.parameters())
         # `plain` holds the weights, `model` is called; likewise `inner` and `optimizer`. `product` is what the run is
@@ -196,7 +196,7 @@ class _Session:
             ):
                 loss, right = self.objective.loss(self.model, part)
                 self.fabric.backward(loss / len(parts) if len(parts) > 1 else loss)
-            window.add(loss.detach(), right, len(part.x))
+            window.add(loss.detach(), right, part.samples)
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.plain.parameters(), recipe.clip)
         self.optimizer.step()
@@ -257,6 +257,7 @@ class _Session:
             **self._judged({"accuracy": right / count}),
             "val_loss": val_loss,
             **self._judged({"val_accuracy": val_accuracy}),
+            **self.objective.figures(val_loss),
             "lr": self.inner.param_groups[0]["lr"],
         }
         self._emit(self._line(line, count / seconds), bar)
@@ -267,7 +268,7 @@ class _Session:
         world, rank = self.fabric.world_size, self.fabric.global_rank
         batch_size = max(1, min(512, self.recipe.batch_size // world))
         loss, accuracy, count = self.objective.validate(
-            self.model, self.images, batch_size=batch_size, rank=rank, world=world
+            self.model, self.data, batch_size=batch_size, rank=rank, world=world
         )
         loss, right, count = gather_sums(self.fabric, [loss * count, accuracy * count, count])
         return loss / count, right / count
@@ -282,7 +283,7 @@ class _Session:
             "optimizer": checkpoint.optimizer_state(self.plain, self.inner),
             "average": average if self.average is not None else None,
             "place": asdict(self.place),
-            "images": self.images.facts,
+            "images": self.data.facts,
             "marks": asdict(self.folder.flush()),
             "threads": torch.get_num_threads(),
         }
@@ -298,10 +299,10 @@ class _Session:
         if not self.folder.state.is_file():
             return Marks()
         state = checkpoint.load_state(self.folder.state)
-        if state["images"] != self.images.facts:
+        if state["images"] != self.data.facts:
             raise DataError(
-                f"{self.recipe.data} gives {self.images.facts}, and the run in {self.folder.path} began with "
-                f"{state['images']}; a run goes on with the images it began with. Restore them, or take another folder."
+                f"{self.recipe.data} gives {self.data.facts}, and the run in {self.folder.path} began with "
+                f"{state['images']}; a run goes on with what it began with. Restore it, or take another folder."
             )
         try:
             if self.average is not None:
@@ -319,29 +320,27 @@ class _Session:
 
     def _metadata(self, val_loss: float, val_accuracy: float) -> dict[str, Any]:
         return {
-            "class_names": list(self.images.train.class_names),
-            "mean": self.images.mean,
-            "std": self.images.std,
-            "input_size": list(self.images.validation.shape),
+            **self.data.metadata,
             "data": self.recipe.data,
             "epoch": self.place.epoch,
             "val_loss": val_loss,
             **self._judged({"val_accuracy": val_accuracy}),
+            **self.objective.figures(val_loss),
             **({} if self.objective.has_accuracy else {"task": self.recipe.task["name"]}),
         }
 
     def _metrics(self) -> dict[str, Any]:
-        place, images = self.place, self.images
+        place = self.place
         return {
             **self._judged({"val_accuracy": place.best_accuracy}),
             "val_loss": place.best_loss,
+            **self.objective.figures(place.best_loss),
             "best_epoch": place.best_epoch,
             "epochs": place.epoch,
             "steps": place.step,
             "firing_rate": place.firing_rate,
             "parameters": self.parameters,
-            "train_images": len(images.train),
-            "val_images": len(images.validation),
+            **self.data.counts,
             "seconds": round(place.seconds, 3),
             "samples_per_s": round(place.step * self.recipe.batch_size / max(place.seconds, 1e-9), 1),
         }

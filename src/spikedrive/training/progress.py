@@ -93,6 +93,8 @@ class ProgressBar:
             parts.append(f"accuracy {figures['accuracy']:.1%}")
         if "val_accuracy" in figures:
             parts.append(f"validation {figures['val_accuracy']:.1%}")
+        elif "val_bits_per_byte" in figures:
+            parts.append(f"validation {figures['val_bits_per_byte']:.3f} bits a byte")
         elif "val_loss" in figures:
             parts.append(f"validation {figures['val_loss']:.3f}")
         if "firing_rate" in figures:

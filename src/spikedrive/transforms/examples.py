@@ -7,11 +7,14 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError
 
+EXAMPLE_TOKENS = 2
+"""Of a text: the second token meets what the first one left."""
+
 
 def example_of(
     what: str, model: nn.Module, example: Tensor | tuple[Tensor, ...] | None
 ) -> tuple[Tensor, ...]:
-    """The given example, or noise (B, C, H, W) or (T, B, C, H, W) in the size that the model's card names.
+    """The given example, or noise (B, C, H, W) or (T, B, C, H, W) as the card says, or ids (L, B).
 
     The noise is normal, of a fixed seed: an example of zeros would move nothing and prove nothing.
 
@@ -26,6 +29,8 @@ def example_of(
             f"it. Call {what}(model, example=x)."
         )
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    if card.input == "tokens":
+        return (torch.randint(card.classes, (EXAMPLE_TOKENS, 1), generator=torch.Generator().manual_seed(0)),)
     channels, height, width = card.input_size
     size = (1, getattr(model, "in_channels", channels), height, width)
     steps = getattr(model, "steps", card.steps)

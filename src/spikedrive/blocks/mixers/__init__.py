@@ -2,16 +2,27 @@
 
 from spikedrive.blocks.mixers.attention import SpikeAttention
 from spikedrive.blocks.mixers.axial import AxialMixer
+from spikedrive.blocks.mixers.causal_attention import AttentionCache, CausalAttention
 from spikedrive.blocks.mixers.mlp import MLP, ChannelMixer
 from spikedrive.blocks.mixers.pointwise import PointwiseMixer
+from spikedrive.blocks.mixers.sequence import SEQUENCE_MIXERS, make_sequence_mixer
+from spikedrive.blocks.mixers.spike_memory import SpikeMemory
 from spikedrive.blocks.mixers.window import SpikeMask, WindowAttention
+from spikedrive.blocks.mixers.wkv import WKV, TimeMix
 
 __all__ = [
     "MLP",
+    "SEQUENCE_MIXERS",
+    "WKV",
+    "AttentionCache",
     "AxialMixer",
+    "CausalAttention",
     "ChannelMixer",
     "PointwiseMixer",
     "SpikeAttention",
     "SpikeMask",
+    "SpikeMemory",
+    "TimeMix",
     "WindowAttention",
+    "make_sequence_mixer",
 ]

@@ -138,6 +138,30 @@ void unpack(int isa, int64_t count, int type, int bits, int low, double scale, A
   table(isa).unpack({packing(count, type, bits, low, scale), in(planes), out(values)});
 }
 
+Wkv wkv(int64_t tokens, int64_t batch, int64_t channels, int64_t chunk, int type, int threads) {
+  return {tokens, batch, channels, chunk, static_cast<Type>(type), threads};
+}
+
+void wkv_forward(int isa, int64_t tokens, int64_t batch, int64_t channels, int64_t chunk, int type, int threads,
+                 Address x, Address state, Address decay, Address first, Address y, Address last, Address saved) {
+  nb::gil_scoped_release unlocked;
+  WkvForward p{wkv(tokens, batch, channels, chunk, type, threads), in(x), in(state), in(decay), in(first), out(y),
+               out(last), out(saved)};
+  table(isa).wkv_forward(p);
+}
+
+void wkv_backward(int isa, int64_t tokens, int64_t batch, int64_t channels, int64_t chunk, int type, int threads,
+                  Address x, Address saved, Address decay, Address first, Address grad_y, Address grad_last,
+                  Address grad_x, Address grad_state, Address grad_decay, Address grad_first) {
+  nb::gil_scoped_release unlocked;
+  WkvBackward p{};
+  static_cast<Wkv&>(p) = wkv(tokens, batch, channels, chunk, type, threads);
+  p.x = in(x), p.decay = in(decay), p.first = in(first), p.saved = out(saved);
+  p.grad_y = in(grad_y), p.grad_last = in(grad_last), p.grad_x = out(grad_x), p.grad_state = out(grad_state);
+  p.grad_decay = out(grad_decay), p.grad_first = out(grad_first);
+  table(isa).wkv_backward(p);
+}
+
 }  // namespace
 
 NB_MODULE(_train, m) {
@@ -173,4 +197,6 @@ NB_MODULE(_train, m) {
 
   m.def("pack", &pack, "Write the numbers as planes of bits; false, with no meaning, where they are no such numbers.");
   m.def("unpack", &unpack);
+  m.def("wkv_forward", &wkv_forward);
+  m.def("wkv_backward", &wkv_backward);
 }

@@ -27,6 +27,7 @@ using Lanes = ScalarLanes<float>;
 #include "leaky.hpp"
 #include "packing.hpp"
 #include "ternary.hpp"
+#include "wkv.hpp"
 
 namespace {
 
@@ -49,6 +50,8 @@ SPIKEDRIVE_KERNEL(ternary_forward, const TernaryForward)
 SPIKEDRIVE_KERNEL(ternary_backward, const TernaryBackward)
 SPIKEDRIVE_KERNEL(pack, Pack)
 SPIKEDRIVE_KERNEL(unpack, const Unpack)
+SPIKEDRIVE_KERNEL(wkv_forward, const WkvForward)
+SPIKEDRIVE_KERNEL(wkv_backward, const WkvBackward)
 
 }  // namespace
 
@@ -56,7 +59,8 @@ namespace spikedrive {
 
 const Kernels* SPIKEDRIVE_TABLE() {
   static const Kernels table{leaky_forward,   leaky_backward,   integers_forward, integers_backward,
-                             ternary_forward, ternary_backward, pack,             unpack};
+                             ternary_forward, ternary_backward, pack,             unpack,
+                             wkv_forward,     wkv_backward};
   return &table;
 }
 

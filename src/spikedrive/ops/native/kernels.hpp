@@ -106,6 +106,24 @@ struct Unpack : Packing {
   void* values;
 };
 
+// The weighted key-value scan: x is (tokens, batch, 2 channels), k before v; states are (batch, 3, channels).
+// Numbers that are no elements of x or y are float for f32 and bf16, double for f64.
+struct Wkv {
+  int64_t tokens, batch, channels, chunk;
+  Type type;
+  int threads;
+};
+
+struct WkvForward : Wkv {
+  const void *x, *state, *decay, *first;
+  void *y, *last, *saved;  // saved: the state before each chunk, or null
+};
+
+struct WkvBackward : WkvForward {
+  const void *grad_y, *grad_last;  // the latter may be null: 0
+  void *grad_x, *grad_state, *grad_decay, *grad_first;
+};
+
 struct Kernels {
   void (*leaky_forward)(const LeakyForward&);
   void (*leaky_backward)(LeakyBackward&);
@@ -115,6 +133,8 @@ struct Kernels {
   void (*ternary_backward)(const TernaryBackward&);
   void (*pack)(Pack&);
   void (*unpack)(const Unpack&);
+  void (*wkv_forward)(const WkvForward&);
+  void (*wkv_backward)(const WkvBackward&);
 };
 
 const Kernels* scalar_kernels();

@@ -6,17 +6,16 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.training.distill import Teacher
 from spikedrive.training.objectives.classify import Classify
+from spikedrive.training.objectives.language import NextToken
 from spikedrive.training.objectives.masked import PaintMasked
 from spikedrive.training.objectives.objective import Objective
-from spikedrive.training.prepare import Images
+from spikedrive.training.prepare import Data, Text
 from spikedrive.training.recipe import TASKS, Recipe
 
-__all__ = ["Classify", "Objective", "PaintMasked", "prepare_objective"]
+__all__ = ["Classify", "NextToken", "Objective", "PaintMasked", "prepare_objective"]
 
 
-def prepare_objective(
-    recipe: Recipe, model: SpikingModel, images: Images, teacher: Teacher | None
-) -> Objective:
+def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: Teacher | None) -> Objective:
     """The recipe's task over the model.
 
     *Raises*: UnknownNameError for another name; ConfigError for what the task does not take.
@@ -24,6 +23,8 @@ def prepare_objective(
     name = recipe.task.get("name")
     if name not in TASKS:
         raise unknown_name("task", str(name), TASKS)
+    if isinstance(data, Text):
+        return NextToken(model, recipe, data)
     if name == "classify":
         return Classify(model, recipe, teacher)
     given = [key for key in ("teacher", "mix", "label_smoothing") if getattr(recipe, key)]
@@ -32,4 +33,4 @@ def prepare_objective(
             f"The task 'masked' got {', '.join(given)}, which are about labels; it looks at none. Leave them out, "
             "and use them where the pretrained weights are fine-tuned."
         )
-    return PaintMasked(model, recipe, images)
+    return PaintMasked(model, recipe, data)

@@ -34,11 +34,11 @@ class Classify(Objective):
         return loss, classify.correct(output, part.targets)
 
     def validate(
-        self, call: nn.Module, images: Images, *, batch_size: int, rank: int, world: int
+        self, call: nn.Module, data: Images, *, batch_size: int, rank: int, world: int
     ) -> tuple[float, float, int]:
         """Cross-entropy and accuracy."""
         result = evaluate(
-            call, images.validation, batch_size=batch_size, mean=images.mean, std=images.std, rank=rank,
+            call, data.validation, batch_size=batch_size, mean=data.mean, std=data.std, rank=rank,
             world=world,
         )  # fmt: skip
         return result["loss"], result["accuracy"], len(result["labels"])
@@ -46,3 +46,7 @@ class Classify(Objective):
     def weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of them."""
         return state
+
+    def figures(self, val_loss: float) -> dict[str, float]:
+        """Nothing."""
+        return {}

@@ -43,14 +43,14 @@ class PaintMasked(Objective):
 
     @torch.no_grad()
     def validate(
-        self, call: nn.Module, images: Images, *, batch_size: int, rank: int, world: int
+        self, call: nn.Module, data: Images, *, batch_size: int, rank: int, world: int
     ) -> tuple[float, float, int]:
         """The error on masked patches, under the same masks every time."""
         source, total, count = generator(VALIDATION_MASKS, rank), 0.0, 0
         training = call.training
         call.eval()
         for which, x, _ in normalised_batches(
-            call, images.validation, batch_size, mean=images.mean, std=images.std, rank=rank, world=world
+            call, data.validation, batch_size, mean=data.mean, std=data.std, rank=rank, world=world
         ):
             visible = self._draw(x, source)
             prediction = call(x, visible)
@@ -63,6 +63,10 @@ class PaintMasked(Objective):
     def weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The encoder's, with the head that it began with."""
         return {key.removeprefix("encoder."): t for key, t in state.items() if key.startswith("encoder.")}
+
+    def figures(self, val_loss: float) -> dict[str, float]:
+        """Nothing."""
+        return {}
 
     def _draw(self, x: Tensor, source: torch.Generator) -> Tensor:
         return self._autoencoder.draw(len(x), source).to(x.device)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from spikedrive.training.prepare import Images, Part
+from spikedrive.training.prepare import Data, Part
 
 
 class Objective(ABC):
@@ -26,10 +26,14 @@ class Objective(ABC):
 
     @abstractmethod
     def validate(
-        self, call: nn.Module, images: Images, *, batch_size: int, rank: int, world: int
+        self, call: nn.Module, data: Data, *, batch_size: int, rank: int, world: int
     ) -> tuple[float, float, int]:
-        """Mean loss, accuracy (0 to 1) and number of the validation images of this process, in eval mode."""
+        """Mean loss, accuracy (0 to 1) and number of the validation samples of this process, in eval mode."""
 
     @abstractmethod
     def weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Those of the model that the run is for, out of the state of `module`."""
+
+    @abstractmethod
+    def figures(self, val_loss: float) -> dict[str, float]:
+        """What else follows from the validation loss, in the units that people of this task watch."""

@@ -1,4 +1,4 @@
-"""From a recipe to images, a model and the batches of an epoch."""
+"""From a recipe to images, a classifier and the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from spikedrive.data.size import Size, height_width
 from spikedrive.data.transforms import normalise
 from spikedrive.errors import CheckpointError, ConfigError, DataError, unknown_name
 from spikedrive.models import create_model, get_card, load_model, load_weights
+from spikedrive.training.prepare.part import AUGMENT, MODEL, ORDER, SPLIT, WEIGHTS, Part, seed_of
 from spikedrive.training.recipe import Recipe
 
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
-
-# what a number is drawn for: the last word of its address
-_SPLIT, _WEIGHTS, _ORDER, _AUGMENT, _MODEL = range(5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +42,21 @@ class Images:
             "class_names": list(self.train.class_names),
             "shape": list(self.validation.shape),
         }
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a checkpoint says about them."""
+        return {
+            "class_names": list(self.train.class_names),
+            "mean": self.mean,
+            "std": self.std,
+            "input_size": list(self.validation.shape),
+        }
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are."""
+        return {"train_images": len(self.train), "val_images": len(self.validation)}
 
 
 def prepare_images(recipe: Recipe) -> Images:
@@ -70,10 +83,10 @@ def prepare_images(recipe: Recipe) -> Images:
             f"{recipe.data} has {len(whole.class_names)} class; a classifier takes at least two. "
             "Put the images into one folder a class."
         )
-    train, validation = whole.split(recipe.val_fraction, seed=_seed(recipe, _SPLIT))
+    train, validation = whole.split(recipe.val_fraction, seed=seed_of(recipe, SPLIT))
     if source != size:
         same = load_images(recipe.data, "train", size=size, channels=channels)
-        validation = same.split(recipe.val_fraction, seed=_seed(recipe, _SPLIT))[1]
+        validation = same.split(recipe.val_fraction, seed=seed_of(recipe, SPLIT))[1]
     if not len(validation) or len(train) < recipe.batch_size:
         raise DataError(
             f"{recipe.data} gives {len(train)} training and {len(validation)} validation images; a step takes "
@@ -106,7 +119,7 @@ def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[st
     arguments = {**recipe.model_args, "classes": classes}
     if recipe.teacher is not None:
         arguments.setdefault("distilled", True)
-    torch.manual_seed(_seed(recipe, _WEIGHTS))
+    torch.manual_seed(seed_of(recipe, WEIGHTS))
     model = create_model(recipe.model, **arguments)
     notes = []
     if recipe.weights is not None:
@@ -126,16 +139,6 @@ def prepare_model(recipe: Recipe, images: Images) -> tuple[SpikingModel, list[st
     if recipe.strategy != "fsdp":
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return model, notes
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one process computes at once: a share of a batch, ready for the model."""
-
-    x: Tensor
-    targets: Tensor
-    seed: int
-    """For what the model draws itself, such as drop-path."""
 
 
 class Batches:
@@ -171,7 +174,7 @@ class Batches:
         own = batches(
             self._images.train,
             recipe.batch_size // self._world,
-            seed=_seed(recipe, _ORDER),
+            seed=seed_of(recipe, ORDER),
             epoch=epoch,
             shuffle=True,
             rank=self._rank,
@@ -192,7 +195,7 @@ class Batches:
         recipe, count = self._recipe, self._shards_a_part
         xs, targets = [], []
         for k, (image, label) in enumerate(zip(pixels.chunk(count), labels.chunk(count), strict=True)):
-            source = generator(recipe.seed, _AUGMENT, epoch, step, part * count + k)
+            source = generator(recipe.seed, AUGMENT, epoch, step, part * count + k)
             x = normalise(self._augment(image, source), self._images.mean, self._images.std)
             if self._mix is not None and not 0 < recipe.mix_epochs <= epoch:
                 x, label = self._mix(x, transforms.one_hot(label, self._classes), source)
@@ -200,8 +203,8 @@ class Batches:
             targets.append(label)
         x = xs[0] if count == 1 else torch.cat(xs)
         x = x.contiguous(memory_format=torch.channels_last)
-        seed = _seed(recipe, _MODEL, epoch, step, part)
-        return Part(x, targets[0] if count == 1 else torch.cat(targets), seed)
+        seed = seed_of(recipe, MODEL, epoch, step, part)
+        return Part(x, targets[0] if count == 1 else torch.cat(targets), seed, len(x))
 
 
 def _given(recipe: Recipe) -> SpikingModel:
@@ -239,7 +242,3 @@ def _named(name: str, arguments: dict[str, Any], known: Sequence[str], key: str)
         raise ConfigError(
             f"{key}.{name} got {arguments}, which it does not take ({error}). Correct {key}.{name}."
         ) from error
-
-
-def _seed(recipe: Recipe, *where: int) -> int:
-    return generator(recipe.seed, *where).initial_seed()

@@ -1,0 +1,19 @@
+"""What language models are made of beside mixers: their base, embeddings, token neurons and channel mixers."""
+
+from spikedrive.blocks.language.embedding import BinaryEmbedding
+from spikedrive.blocks.language.feed import ChannelMix, SpikeFeed
+from spikedrive.blocks.language.linear import NormLinear
+from spikedrive.blocks.language.model import LanguageModel
+from spikedrive.blocks.language.positions import LearnedPositions
+from spikedrive.blocks.language.tokens import TokenShift, token_neuron
+
+__all__ = [
+    "BinaryEmbedding",
+    "ChannelMix",
+    "LanguageModel",
+    "LearnedPositions",
+    "NormLinear",
+    "SpikeFeed",
+    "TokenShift",
+    "token_neuron",
+]

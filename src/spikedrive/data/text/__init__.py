@@ -1,0 +1,11 @@
+"""Text: where it comes from, how it becomes tokens, and the crops that a model learns from."""
+
+from spikedrive.data.text.crops import TokenCrops, windows
+from spikedrive.data.text.sources import TEXTS, read_texts, split_of
+from spikedrive.data.text.tokenizers import ByteTokenizer, HuggingFaceTokenizer, Tokenizer, open_tokenizer
+from spikedrive.data.text.tokens import TokenSet, load_tokens, open_tokens, pack_tokens
+
+__all__ = [
+    "TEXTS", "ByteTokenizer", "HuggingFaceTokenizer", "TokenCrops", "TokenSet", "Tokenizer", "load_tokens",
+    "open_tokenizer", "open_tokens", "pack_tokens", "read_texts", "split_of", "windows",
+]  # fmt: skip

@@ -1,0 +1,45 @@
+"""From a recipe to data, a model and the batches of an epoch."""
+
+from __future__ import annotations
+
+import torch
+
+from spikedrive.blocks import SpikingModel
+from spikedrive.training.prepare.images import Batches, Images, prepare_images, prepare_model
+from spikedrive.training.prepare.part import Part
+from spikedrive.training.prepare.text import Text, TextBatches, prepare_language_model, prepare_text
+from spikedrive.training.recipe import Recipe
+
+__all__ = [
+    "Batches", "Data", "Images", "Part", "Text", "TextBatches", "batches_of", "model_for", "prepare_data",
+    "prepare_images", "prepare_language_model", "prepare_model", "prepare_text",
+]  # fmt: skip
+
+Data = Images | Text
+
+
+def prepare_data(recipe: Recipe) -> Data:
+    """What the recipe's task learns from.
+
+    *Raises*: as `prepare_images` or `prepare_text`.
+    """
+    return prepare_text(recipe) if recipe.task.get("name") == "lm" else prepare_images(recipe)
+
+
+def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
+    """The model with its first weights, and what the user should know about it.
+
+    *Raises*: as `prepare_model` or `prepare_language_model`.
+    """
+    return prepare_language_model(recipe, data) if isinstance(data, Text) else prepare_model(recipe, data)
+
+
+def batches_of(
+    recipe: Recipe, data: Data, *, device: torch.device, rank: int = 0, world: int = 1
+) -> Batches | TextBatches:
+    """The optimizer steps of each epoch.
+
+    *Raises*: ConfigError where a batch does not come out evenly.
+    """
+    make = TextBatches if isinstance(data, Text) else Batches
+    return make(recipe, data, device=device, rank=rank, world=world)  # pyright: ignore[reportArgumentType]
