@@ -40,18 +40,19 @@ def verb(
     Tokens are printed as they come; tokens/s, firing rate and picojoules a token stand on stderr.
     """
     from spikedrive.cli.activity import EnergyMeter
-    from spikedrive.tasks.generate import Sampling, generate
+    from spikedrive.tasks.generate import Sampling, check_prompt, generate
 
     sampling = Sampling(temperature, top_k, top_p, seed)
     loaded = load_language_model(model)
     words = open_tokenizer_of(loaded, tokenizer)
     given = words.encode(prompt).tolist()
+    check_prompt(given)
     if loaded.context is not None and len(given) + tokens > loaded.context:
         raise DataError(
             f"{len(given)} tokens of prompt and {tokens} more are beyond the context of {loaded.context}; both "
             f"together fit into it. Set --tokens {max(1, loaded.context - len(given))} or less, or shorten the prompt."
         )
-    meter = EnergyMeter(loaded, given or [0])
+    meter = EnergyMeter(loaded, given)
     step = engine_step(loaded) if engine else model_step(loaded, meter)
     more, text, started, shown = words.stream(), "", time.perf_counter(), 0.0
     drawn: list[int] = []

@@ -58,16 +58,21 @@ def draw(logits: Tensor, sampling: Sampling, source: torch.Generator) -> int:
     return int(ids[torch.multinomial(shares, 1, generator=source)])
 
 
-def generate(step: Step, prompt: Sequence[int], *, tokens: int, sampling: Sampling) -> Iterator[int]:
-    """`tokens` tokens that continue `prompt`, each as soon as it is drawn.
-
-    *Raises*: DataError for an empty prompt.
-    """
+def check_prompt(prompt: Sequence[int]) -> None:
+    """Raise DataError unless there is a token to begin with."""
     if not len(prompt):
         raise DataError(
             "generate got an empty prompt; it takes at least one token to begin with. Write a prompt, for example one "
             "line end."
         )
+
+
+def generate(step: Step, prompt: Sequence[int], *, tokens: int, sampling: Sampling) -> Iterator[int]:
+    """`tokens` tokens that continue `prompt`, each as soon as it is drawn.
+
+    *Raises*: DataError for an empty prompt.
+    """
+    check_prompt(prompt)
     source = torch.Generator().manual_seed(sampling.seed)
     given = list(prompt)
     for _ in range(tokens):

@@ -1,0 +1,132 @@
+"""`spikedrive generate`: text from a checkpoint, in PyTorch and by the compiled program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import spikedrive as sd
+from cli.conftest import Command
+from spikedrive.data.text import ByteTokenizer
+from spikedrive.engine.twin import Twin
+from spikedrive.errors import ConfigError, DataError
+from spikedrive.tasks.generate import Sampling, draw, generate
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An additive model without training."""
+    torch.manual_seed(0)
+    model = sd.create_model("spikegpt_additive_6m", width=16, depth=1).eval()
+    path = tmp_path_factory.mktemp("lm") / "model.safetensors"
+    sd.save_model(model, path, metadata={"tokenizer": "bytes", "fingerprint": "bytes"})
+    return path
+
+
+def test_the_engine_gives_the_tokens_of_the_float_model_with_its_weights(
+    command: Command, checkpoint: Path
+) -> None:
+    words = ("generate", checkpoint, "--prompt", "To be", "--tokens", "12", "--temperature", "0", "--json")
+    plain, compiled = (json.loads(command(*words, *more).out) for more in ((), ("--engine",)))
+    assert plain["tokens_per_s"] > 0 and plain["picojoules_per_token"] > 0 and 0 < plain["firing_rate"] < 4
+    assert plain["text"] == ByteTokenizer().decode(plain["tokens"]).rstrip("\ufffd")
+    model = sd.load_model(checkpoint)
+    stream = sd.Stream(Twin(sd.compile(model, torch.zeros(1, 1).long()), model).model, along="tokens")
+
+    def step(ids: Any) -> torch.Tensor:
+        return stream(torch.tensor(ids)[:, None])[-1, 0]
+
+    tokens = list(generate(step, list(b"To be"), tokens=12, sampling=Sampling(temperature=0)))
+    assert compiled["tokens"] == tokens
+    assert len(set(tokens)) > 1
+
+
+def test_a_seed_repeats_and_figures_stand_on_stderr(command: Command, checkpoint: Path) -> None:
+    arguments = ("generate", str(checkpoint), "--prompt", "Now", "--tokens", "8", "--seed", "3")
+    first, again, other = (command(*arguments[:-1], seed) for seed in ("3", "3", "4"))
+    assert first.out == again.out != other.out
+    assert "tokens/s, firing rate" in first.err and "pJ a token" in first.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--prompt", ""), "empty prompt; it takes at least one token"),
+        (("--prompt", "a", "--temperature", "-1"), "got temperature=-1.0; it takes a number of 0 or more"),
+        (("--prompt", "a", "--top-p", "0"), "got top_p=0.0; it takes a number of above 0 and at most 1"),
+        (("--prompt", "a", "--tokenizer", "nowhere"), "nowhere holds no tokenizer.json; a folder with one"),
+    ],
+)
+def test_bad_input_is_refused(
+    arguments: tuple[str, ...], message: str, command: Command, checkpoint: Path
+) -> None:
+    answer = command("generate", str(checkpoint), *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "message"),
+    [
+        ("meta_spikeformer_nano", (), "which takes images; generate takes models of tokens"),
+        (
+            "gpt_dense_6m",
+            ("--tokens", "256"),
+            "beyond the context of 256; both together fit into it. Set --tokens 255",
+        ),
+        ("spikegpt_216m_", (), "There is no model, run or checkpoint named"),
+    ],
+)
+def test_other_targets_are_refused(
+    target: str, more: tuple[str, ...], message: str, command: Command
+) -> None:
+    answer = command("generate", target, "--prompt", "a", *more)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+def test_a_folder_that_is_no_model_and_a_wrong_tokenizer_are_refused(
+    command: Command, tmp_path: Path, checkpoint: Path
+) -> None:
+    answer = command("generate", str(tmp_path) + "/", "--prompt", "a")
+    assert answer.code == 2 and "is a folder without checkpoints" in answer.err
+    model = sd.load_model(checkpoint)
+    sd.save_model(model, tmp_path / "m.safetensors", metadata={"tokenizer": "bytes", "fingerprint": "other"})
+    answer = command("generate", str(tmp_path / "m.safetensors"), "--prompt", "a")
+    assert answer.code == 2 and "ids of one mean nothing to the other" in answer.err
+    small = sd.create_model("spikegpt_additive_6m", width=16, depth=1, vocabulary=7)
+    sd.save_model(small, tmp_path / "s.safetensors")
+    answer = command("generate", str(tmp_path / "s.safetensors"), "--prompt", "a")
+    assert answer.code == 2 and "has 256 tokens and the model 7" in answer.err
+
+
+def test_draws_keep_to_the_likeliest() -> None:
+    logits = torch.tensor([0.0, 3.0, 2.0, -1.0])
+    source = torch.Generator().manual_seed(0)
+    drawn = {
+        (k, p): {draw(logits, Sampling(2.0, k, p), source) for _ in range(200)}
+        for k, p in ((0, 1.0), (2, 1.0), (0, 0.3), (3, 0.9))
+    }
+    assert drawn[0, 1.0] == {0, 1, 2, 3}
+    assert drawn[2, 1.0] == {1, 2}
+    assert drawn[0, 0.3] == {1}
+    assert drawn[3, 0.9] <= {0, 1, 2}
+    with pytest.raises(ConfigError, match="got top_k=-1; it takes a number of 0 or more"):
+        Sampling(top_k=-1)
+    with pytest.raises(DataError, match="an empty prompt; it takes at least one token"):
+        next(generate(lambda ids: logits, [], tokens=1, sampling=Sampling()))
+
+
+def test_tokens_are_fed_back_one_by_one() -> None:
+    seen: list[list[int]] = []
+
+    def step(ids: Any) -> torch.Tensor:
+        seen.append(list(ids))
+        return torch.eye(5)[(ids[-1] + 1) % 5]
+
+    assert list(generate(step, [0, 1], tokens=4, sampling=Sampling(temperature=0))) == [2, 3, 4, 0]
+    assert seen == [[0, 1], [2], [3], [4]]
