@@ -14,6 +14,7 @@ import spikedrive as sd
 from spikedrive.blocks import SEWShortcut
 from spikedrive.models import MODELS
 from spikedrive.neurons import Neuron
+from spikedrive.recipes import get_recipe, list_recipes
 from spikedrive.state import plain_path
 
 # those of tokens hold the contracts in test_language_models.py
@@ -43,6 +44,28 @@ def test_card_says_what_is_built(name: str) -> None:
     assert max(n.domain.levels for n in model.neurons().values()) == card.levels
     assert card.paper
     assert card.licence
+
+
+@pytest.mark.parametrize("name", sd.list_models())
+def test_card_has_a_published_accuracy_or_says_why_not(name: str) -> None:
+    card = MODELS[name].card
+    accuracies = [value for key, value in card.published.items() if "_top1" in key]
+    assert bool(accuracies) != bool(card.unpublished)
+    assert all(isinstance(value, float) and 50 < value < 100 for value in accuracies)
+    assert bool(card.published) == ("source" in card.published)
+
+
+@pytest.mark.parametrize("name", sd.list_models())
+def test_card_names_the_recipe_of_its_family(name: str) -> None:
+    card = MODELS[name].card
+    trained = {MODELS[get_recipe(recipe).model].card.family for recipe in list_recipes("imagenet_*")}
+    if card.recipe is None:
+        assert card.family not in trained or card.modality == "events"
+    elif card.recipe.startswith("fashion_mnist"):
+        assert card.recipe in list_recipes() and card.input_size[1:] == (28, 28)
+    else:
+        recipe = get_recipe(card.recipe)
+        assert (MODELS[recipe.model].card.family, recipe.image_size) == (card.family, card.input_size[1])
 
 
 @families

@@ -50,6 +50,8 @@ class ModelCard:
     """arXiv id."""
     published: Mapping[str, float | str] = field(default_factory=dict)
     """Figures that others published and nobody measured here; `source` says where they stand."""
+    unpublished: str = ""
+    """Why `published` holds no accuracy, where it holds none."""
     verdict_released: Verdict | None = None
     """What the audit says of the model as it trains."""
     verdict_repaired: Verdict | None = None
@@ -59,6 +61,7 @@ class ModelCard:
     licence: str = "Apache-2.0"
     """Licence of the original code, or of this one where there is none."""
     recipe: str | None = None
+    """The recipe that trains it, the published one where there is one: `spikedrive train RECIPE model=NAME`."""
     measured: Mapping[str, float | str] = field(default_factory=dict)
     """Figures that a command of this repository measured."""
 

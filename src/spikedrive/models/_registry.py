@@ -20,6 +20,10 @@ Remap = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """From the published layout of a state_dict to ours."""
 
 
+OUR_SHAPE = "no model of this shape was published: it is ours"
+"""Why a card has no published accuracy, for variants and small models of our own."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What the registry holds: the card, the class, its arguments for this name, and the published layout."""

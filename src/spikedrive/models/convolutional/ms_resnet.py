@@ -37,7 +37,7 @@ from spikedrive.blocks import (
     pyramid_features,
 )
 from spikedrive.errors import ConfigError
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 MS_LIF = {"name": "LIF", "decay": 0.25, "decay_input": False, "threshold": 0.5, "strict": True}
 """The original's neuron."""
@@ -183,17 +183,18 @@ _register = partial(
 )  # fmt: skip
 _spiking = partial(
     register_model, MSResNet, input_size=(3, 224, 224), paper="2112.08954",
-    verdict_released="additive", verdict_repaired="additive",
+    verdict_released="additive", verdict_repaired="additive", unpublished=OUR_SHAPE,
 )  # fmt: skip
+_DEEPEST = "the abstract gives 104 layers alone"
 
 
-@_register(params=11_693_736)
+@_register(params=11_693_736, unpublished=_DEEPEST)
 def ms_resnet18() -> dict[str, Any]:
     """Two blocks a stage."""
     return {"depths": (2, 2, 2, 2)}
 
 
-@_register(params=21_801_896)
+@_register(params=21_801_896, unpublished=_DEEPEST)
 def ms_resnet34() -> dict[str, Any]:
     """3, 4, 6 and 3 blocks."""
     return {"depths": (3, 4, 6, 3)}

@@ -40,7 +40,7 @@ from spikedrive.blocks import (
     spread_over_levels,
 )
 from spikedrive.errors import ConfigError
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 
 class _Block(nn.Module):
@@ -204,7 +204,10 @@ def _published(top1: float) -> dict[str, float | str]:
 _register = partial(
     register_model, SEWResNet, paper="2102.04159", verdict_released="additive", verdict_repaired="additive"
 )
-_imagenet = partial(_register, input_size=(3, 224, 224), remap=remap, licence="MPL-2.0", params_derived=True)
+_imagenet = partial(
+    _register, input_size=(3, 224, 224), remap=remap, licence="MPL-2.0", params_derived=True,
+    recipe="imagenet_sew_resnet",
+)  # fmt: skip
 
 
 @_imagenet(params=11_689_512, published=_published(63.18))
@@ -237,7 +240,7 @@ def sew_resnet152() -> dict[str, Any]:
     return {"depths": (3, 8, 36, 3), "bottleneck": 4}
 
 
-@_register(params=603_498, input_size=(1, 28, 28), levels=4)
+@_register(params=603_498, input_size=(1, 28, 28), levels=4, unpublished=OUR_SHAPE, recipe="fashion_mnist")
 def sew_resnet_nano() -> dict[str, Any]:
     """Three stages for 28 x 28 pictures, with integers 0..4 in one step."""
     return {

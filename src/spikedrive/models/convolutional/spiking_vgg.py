@@ -34,7 +34,7 @@ from spikedrive.blocks import (
     spread_over_levels,
 )
 from spikedrive.errors import ConfigError, ShapeError
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 
 def _stage(widths: Sequence[int], *, batch_norm: bool, neuron: NeuronLike) -> nn.Sequential:
@@ -150,7 +150,10 @@ def _rename(key: str, places: dict[int, str]) -> str:
 _register = partial(
     register_model, SpikingVGG, paper="1409.1556", verdict_released="additive", verdict_repaired="additive"
 )
-_imagenet = partial(_register, input_size=(3, 224, 224), remap=remap, params_derived=True)
+_imagenet = partial(
+    _register, input_size=(3, 224, 224), remap=remap, params_derived=True,
+    unpublished="VGG was published as an artificial network; no spiking figure goes with the released layout",
+)  # fmt: skip
 
 
 @_imagenet(params=132_868_840)
@@ -165,7 +168,7 @@ def spiking_vgg16() -> dict[str, Any]:
     return {"widths": ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))}
 
 
-@_register(params=389_834, input_size=(1, 28, 28), levels=4)
+@_register(params=389_834, input_size=(1, 28, 28), levels=4, unpublished=OUR_SHAPE, recipe="fashion_mnist")
 def spiking_vgg_nano() -> dict[str, Any]:
     """Four convolutions for 28 x 28 pictures, with integers 0..4 in one step."""
     return {

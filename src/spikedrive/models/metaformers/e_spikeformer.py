@@ -39,7 +39,7 @@ from spikedrive.blocks import (
     pyramid_features,
     pyramid_stages,
 )
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 from spikedrive.models.metaformers import _layout
 from spikedrive.neurons.neuron import check_number
 
@@ -159,17 +159,19 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 _published = partial(
     register_model, ESpikeformer, input_size=(3, 224, 224), levels=4, paper="2411.16061", remap=remap,
     verdict_released="additive", verdict_repaired="additive", licence="none stated by the original",
+    recipe="imagenet_e_spikeformer",
 )  # fmt: skip
+_SMALL = "the abstract gives 10M, 19M, 83M and 173M alone"
 _ABSTRACT = "abstract of arXiv 2411.16061, ImageNet-1k; T and D not stated there"
 
 
-@_published(params=2_702_048, params_released=2_702_048)
+@_published(params=2_702_048, params_released=2_702_048, unpublished=_SMALL)
 def e_spikeformer_2_7m() -> dict[str, Any]:
     """2.7M parameters, the smallest of the published code."""
     return {"widths": (12, 24, 48, 96, 128)}
 
 
-@_published(params=5_105_608, params_released=5_105_608)
+@_published(params=5_105_608, params_released=5_105_608, unpublished=_SMALL)
 def e_spikeformer_5m() -> dict[str, Any]:
     """5.1M parameters, as published."""
     return {"widths": (16, 32, 64, 128, 192)}
@@ -195,7 +197,7 @@ def e_spikeformer_19m() -> dict[str, Any]:
 
 @register_model(
     ESpikeformer, params=445_418, input_size=(1, 28, 28), levels=4, paper="2411.16061",
-    verdict_released="additive", verdict_repaired="additive",
+    verdict_released="additive", verdict_repaired="additive", unpublished=OUR_SHAPE, recipe="fashion_mnist",
 )  # fmt: skip
 def e_spikeformer_nano() -> dict[str, Any]:
     """Every part of the family for 28 x 28 pictures."""

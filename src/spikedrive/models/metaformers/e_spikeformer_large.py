@@ -39,7 +39,7 @@ from spikedrive.blocks import (
     pyramid_features,
     pyramid_stages,
 )
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 from spikedrive.models.metaformers import _layout
 
 NEURON: NeuronLike = {"name": "ILIF", "levels": 4, "scale": 0.25, "rounding": "half_up", "gate": "open"}
@@ -182,7 +182,7 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 _register = partial(
     register_model, ESpikeformerLarge, input_size=(3, 224, 224), levels=4, paper="2411.16061",
-    verdict_released="hybrid",
+    verdict_released="hybrid", recipe="imagenet_e_spikeformer_large",
 )  # fmt: skip
 _published = partial(_register, remap=remap, verdict_repaired="hybrid", licence="none stated by the original")
 _ABSTRACT = "abstract of arXiv 2411.16061, ImageNet-1k; resolution, T and D not stated there"
@@ -206,13 +206,13 @@ def e_spikeformer_171m() -> dict[str, Any]:
     return {"widths": (98, 196, 384, 768), "pointwise_branch": False}
 
 
-@_register(params=82_502_952, verdict_repaired="additive")
+@_register(params=82_502_952, verdict_repaired="additive", unpublished=OUR_SHAPE)
 def e_spikeformer_spiking_83m() -> dict[str, Any]:
     """The 83M shape with a neuron in front of its head."""
     return {"widths": (64, 128, 256, 512), "spiking_head": True}
 
 
-@_register(params=170_971_714, verdict_repaired="additive")
+@_register(params=170_971_714, verdict_repaired="additive", unpublished=OUR_SHAPE)
 def e_spikeformer_spiking_171m() -> dict[str, Any]:
     """The 171M shape with a neuron in front of its head."""
     return {"widths": (98, 196, 384, 768), "pointwise_branch": False, "spiking_head": True}

@@ -47,7 +47,7 @@ from spikedrive.blocks import (
     pyramid_stages,
     quantise_weights,
 )
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 from spikedrive.models.metaformers import _layout, meta_spikeformer
 from spikedrive.neurons.neuron import check_number
 
@@ -194,17 +194,18 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 _published = partial(
     register_model, QSDTransformer, input_size=(3, 224, 224), levels=4, paper="2501.13492", remap=remap,
     dead=(".act.", ".init_state"), verdict_released="hybrid", verdict_repaired="additive",
-    licence="none stated by the original",
+    licence="none stated by the original", recipe="imagenet_qsd_transformer",
 )  # fmt: skip
+_LARGEST = "the abstract gives one accuracy, without a size: it stands at the largest"
 
 
-@_published(params=15_160_432, params_released=15_245_862)
+@_published(params=15_160_432, params_released=15_245_862, unpublished=_LARGEST)
 def qsd_transformer_15m() -> dict[str, Any]:
     """15.2M parameters of 4 bits."""
     return {"widths": (32, 64, 128, 256, 360)}
 
 
-@_published(params=31_403_360, params_released=31_527_302)
+@_published(params=31_403_360, params_released=31_527_302, unpublished=_LARGEST)
 def qsd_transformer_31m() -> dict[str, Any]:
     """31.4M parameters of 4 bits."""
     return {"widths": (48, 96, 192, 384, 480)}
@@ -224,7 +225,7 @@ def qsd_transformer_55m() -> dict[str, Any]:
 
 @register_model(
     QSDTransformer, params=345_940, input_size=(1, 28, 28), levels=4, paper="2501.13492",
-    verdict_released="additive", verdict_repaired="additive",
+    verdict_released="additive", verdict_repaired="additive", unpublished=OUR_SHAPE, recipe="fashion_mnist",
 )  # fmt: skip
 def qsd_transformer_nano() -> dict[str, Any]:
     """Every part of the family for 28 x 28 pictures, with a neuron before each 4-bit layer."""

@@ -128,7 +128,7 @@ _register = partial(
 _ABSTRACT = "abstract of arXiv 2401.02020"
 
 
-@_register(params=29_111_992)
+@_register(params=29_111_992, unpublished="its abstract gives 8-512 and 16-768 alone")
 def spikformer_v2_8_384() -> dict[str, Any]:
     """8 blocks of width 384; the stem and this count are derived, see the module."""
     return {"width": 384, "depth": 8}

@@ -39,7 +39,7 @@ from spikedrive.blocks import (
     spread_over_levels,
 )
 from spikedrive.errors import ConfigError, ShapeError
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 
 class _Block(nn.Module):
@@ -256,7 +256,7 @@ def spiking_mlp_spe_b() -> dict[str, Any]:
 
 @register_model(
     SpikingMLP, params=441_234, input_size=(1, 28, 28), levels=4, paper="2306.12465", verdict_released="additive",
-    verdict_repaired="additive",
+    verdict_repaired="additive", unpublished=OUR_SHAPE, recipe="fashion_mnist",
 )  # fmt: skip
 def spiking_mlp_nano() -> dict[str, Any]:
     """Every part of the family for 28 x 28 pictures, with integers 0..4 in one step."""
