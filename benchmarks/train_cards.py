@@ -22,8 +22,8 @@ from spikedrive.recipes import get_recipe
 from spikedrive.training import Recipe, train
 
 MEMBERS: dict[str, dict[str, Any]] = {
-    "meta_spikeformer_nano": {"epochs": 5, "augment": {"RandomHorizontalFlip": {}}},
-    "spike_driven_transformer_nano": {"epochs": 8},
+    "meta_spikeformer_nano": {"epochs": 16},
+    "spike_driven_transformer_nano": {"epochs": 14, "augment": {"RandomHorizontalFlip": {}}},
     "sew_resnet_nano": {},
     "qsd_transformer_nano": {"epochs": 8},
     "e_spikeformer_nano": {"epochs": 11},
