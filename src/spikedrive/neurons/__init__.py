@@ -33,6 +33,7 @@ from spikedrive.neurons.parallel import PSN, MaskedPSN, SlidingPSN
 from spikedrive.neurons.qcfs import QCFS
 from spikedrive.neurons.quadratic import QIF, Izhikevich
 from spikedrive.neurons.rectified import MPRLIF, rectify
+from spikedrive.neurons.rounding import RoundingIF
 from spikedrive.neurons.signed import SignedIF
 from spikedrive.neurons.spatial_attention import SpatialAttention
 from spikedrive.neurons.spiking_lmu import SpikingLMU
@@ -75,6 +76,7 @@ __all__ = [
     "LegendreMemory",
     "MaskedPSN",
     "Neuron",
+    "RoundingIF",
     "SignedIF",
     "SlidingPSN",
     "SpatialAttention",

@@ -1,0 +1,3 @@
+"""Variants of the neuron in `spikedrive.neurons.rounding`."""
+
+VARIANTS = {"RoundingIF": [{}]}
