@@ -45,10 +45,10 @@ def test_the_engine_gives_the_tokens_of_the_float_model_with_its_weights(
     assert len(set(tokens)) > 1
 
 
-def test_a_seed_repeats_and_figures_stand_on_stderr(command: Command, checkpoint: Path) -> None:
-    arguments = ("generate", str(checkpoint), "--prompt", "Now", "--tokens", "8", "--seed", "3")
-    first, again, other = (command(*arguments[:-1], seed) for seed in ("3", "3", "4"))
-    assert first.out == again.out != other.out
+def test_figures_stand_on_stderr_and_text_on_stdout(command: Command, checkpoint: Path) -> None:
+    words = ("generate", checkpoint, "--prompt", "Now", "--tokens", "8", "--seed")
+    first, other = (command(*words, seed) for seed in ("3", "4"))
+    assert first.out != other.out
     assert "tokens/s, firing rate" in first.err and "pJ a token" in first.err
 
 
@@ -112,6 +112,8 @@ def test_draws_keep_to_the_likeliest() -> None:
         for k, p in ((0, 1.0), (2, 1.0), (0, 0.3), (3, 0.9))
     }
     assert drawn[0, 1.0] == {0, 1, 2, 3}
+    again = [[draw(logits, Sampling(), torch.Generator().manual_seed(7)) for _ in range(9)] for _ in range(2)]
+    assert again[0] == again[1]
     assert drawn[2, 1.0] == {1, 2}
     assert drawn[0, 0.3] == {1}
     assert drawn[3, 0.9] <= {0, 1, 2}

@@ -97,16 +97,17 @@ def test_save_and_load(family: str, tmp_path) -> None:
     assert torch.equal(sd.load_model(tmp_path / "m.safetensors")(texts()), model(texts()))
 
 
-def test_the_released_form_multiplies_and_the_additive_one_does_not() -> None:
-    ids = texts(1, 1)
-    released = sd.audit(tiny("spikegpt", depth=1), ids)
-    assert released.verdict == "hybrid"
-    # every linear layer meets real numbers
+@pytest.mark.slow
+def test_every_layer_of_the_released_form_multiplies() -> None:
+    released = sd.audit(tiny("spikegpt", depth=1), texts(1, 1))
+    assert released.verdict == MODELS["spikegpt_6m"].card.verdict_released == "hybrid"
     found = {row.module.rpartition(".")[2] for row in released.exceptions if row.op == "aten.linear.default"}
     assert found >= {"key", "value", "gate", "output", "head"}
-    model = sd.fuse(tiny("spike_memory"))
-    found = sd.audit(model, ids)
-    assert found.verdict == model.card.verdict_repaired == "additive"
+
+
+def test_the_additive_form_needs_additions_only() -> None:
+    model = tiny("spike_memory")
+    assert sd.audit(sd.fuse(model), texts(1, 1)).verdict == model.card.verdict_repaired == "additive"
 
 
 def test_the_additive_form_compiles_and_streams_what_the_float_model_answers() -> None:

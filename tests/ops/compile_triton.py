@@ -21,6 +21,7 @@ from spikedrive.ops.lif.options import Options
 from spikedrive.ops.ternary import triton as ternary_triton
 from spikedrive.ops.ternary.options import Options as TernaryOptions
 from spikedrive.ops.tiles import launch
+from spikedrive.ops.wkv import triton as wkv_triton
 
 # Ampere and Hopper
 TARGETS = (GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32))
@@ -112,10 +113,22 @@ def ternaries() -> None:
         ternary_triton.backward(x, last, saved, o)
 
 
+def keys_and_values() -> None:
+    """With states kept and without."""
+    wkv_triton.launch = compile_instead
+    decay = torch.empty(2**14, device="meta")
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        x = torch.empty(40, 2**4, 2**15, dtype=dtype, device="meta")
+        y, last, saved = wkv_triton.forward(x, None, decay.to(dtype), decay.to(dtype), True)
+        wkv_triton.forward(x, last, decay.to(dtype), decay.to(dtype), False)
+        wkv_triton.backward(y, last, x, decay.to(dtype), decay.to(dtype), saved)
+
+
 if __name__ == "__main__":
     warnings.simplefilter("error")
     leaky()
     integers()
     currents()
     ternaries()
+    keys_and_values()
     print(compiled)

@@ -9,7 +9,7 @@ from importlib import import_module
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-KERNELS = ("slopes", "leaky", "integers", "ternary")
+KERNELS = ("slopes", "leaky", "integers", "ternary", "wkv")
 
 
 def prepare() -> None:
