@@ -25,6 +25,14 @@ SMALL = "sew_resnet_nano"
 FAMILIES = [pytest.param(n, marks=[] if n.startswith(SMALL) else [pytest.mark.slow]) for n in NAMES]
 
 
+# what the shipped files are to reach on the test images, and which of them do not yet
+BAR, BEST_BAR = 0.91, 0.925
+BELOW = {
+    "sew_resnet_nano.fashion": "90.9 % after 10 epochs",
+    "spike_driven_transformer_nano.fashion": "90.2 % after 8 epochs, in half of the time that it may take",
+}
+
+
 def card_of(name: str) -> dict[str, Any]:
     model, tag = name.split(".")
     return dict(get_card(model).weights[tag])
@@ -63,6 +71,26 @@ def test_a_card_agrees_with_itself_and_keeps_to_its_budget(name: str) -> None:
     assert f"model={card['model']} " in card["command"] + " "
     assert card["audit"]["verdict"] == get_card(card["model"]).verdict_repaired
     assert card["engine"]["equal"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.xfail(reason=BELOW[n])) if n in BELOW else n for n in NAMES]
+)
+def test_the_accuracy_reaches_its_bar(name: str) -> None:
+    assert card_of(name)["accuracy"] >= BAR
+
+
+@pytest.mark.xfail(reason="meta_spikeformer_nano has 91.4 % after 5 epochs")
+def test_one_v2_or_v3_member_reaches_the_higher_bar_in_one_step() -> None:
+    members = [n for n in NAMES if n.startswith(("meta_spikeformer_nano", "e_spikeformer_nano"))]
+    assert all(get_card(n.split(".")[0]).steps == 1 for n in members)
+    assert max(card_of(n)["accuracy"] for n in members) >= BEST_BAR
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_says_whether_the_bar_is_met(name: str) -> None:
+    card = card_of(name)
+    assert card["bar"] == {"accuracy": BAR, "met": card["accuracy"] >= BAR}
 
 
 def test_the_files_are_small() -> None:

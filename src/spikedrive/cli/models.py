@@ -11,8 +11,8 @@ import typer
 from spikedrive.cli.output import JsonFlag, emit, table
 
 PRETRAINED = (
-    "weights", "params", "KB", "accuracy, %", "seeds", "ReLU twin, %", "density", "additions", "energy, J", "twin's, J",
-    "verdict",
+    "weights", "params", "KB", "accuracy, %", "bar, %", "seeds", "ReLU twin, %", "density", "additions",
+    "energy, J", "twin's, J", "verdict",
 )  # fmt: skip
 
 
@@ -59,9 +59,10 @@ def verb(
 def pretrained_row(name: str, card: Mapping[str, Any]) -> list[Any]:
     """What the list says of one file, in the order of `PRETRAINED`."""
     audit, accuracies = card["audit"], [run["accuracy"] for run in card["runs"]]
-    twin = card["twin"]["accuracy"] if card["twin"] else None
+    twin, bar = card["twin"]["accuracy"] if card["twin"] else None, card["bar"]
     return [
-        name, card["params"], card["bytes"] // 1000, spread(accuracies), len(accuracies),
+        name, card["params"], card["bytes"] // 1000, spread(accuracies),
+        f"{100 * bar['accuracy']:g} {'met' if bar['met'] else 'missed'}", len(accuracies),
         None if twin is None else f"{100 * twin:.2f}", audit["density"], audit["additions"], audit["joules"],
         audit["dense_joules"], audit["verdict"],
     ]  # fmt: skip
