@@ -20,10 +20,10 @@ from typing import Any
 import results
 import torch
 
-from spikedrive.data.text import load_tokens, open_tokenizer, windows
+from spikedrive.data.text import load_tokens, open_tokenizer
 from spikedrive.recipes import get_recipe
 from spikedrive.tasks import lm
-from spikedrive.training import Recipe, train
+from spikedrive.training import Recipe, evaluate_text, train
 from spikedrive.training.prepare import TextBatches, prepare_language_model, prepare_text
 
 MODELS = ("spikegpt_6m", "spikegpt_additive_6m", "gpt_dense_6m")
@@ -65,18 +65,11 @@ def one(name: str, options: argparse.Namespace, *, seed: int, lr: float | None) 
     print(folder.name, (folder / "test.json").read_text(), flush=True)
 
 
-@torch.no_grad()
 def test(model: torch.nn.Module, context: int) -> dict[str, float]:
     """Bits a byte and perplexity on the test text, in windows, each from an empty state."""
     tokens = load_tokens("shakespeare", "test", open_tokenizer("bytes"))
-    total = count = 0.0
-    for ids, targets in windows(tokens, context=context, batch=32):
-        total += float(lm.loss(model(ids), targets)) * targets.numel()
-        count += targets.numel()
-    nats = total / count
-    return {
-        "test_bits_per_byte": lm.bits_per_byte(nats, tokens.bytes_per_token), "test_perplexity": lm.perplexity(nats),
-    }  # fmt: skip
+    found = evaluate_text(model, tokens, context=context)
+    return {"test_bits_per_byte": found["bits_per_byte"], "test_perplexity": found["perplexity"]}
 
 
 def table() -> None:

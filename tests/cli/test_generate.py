@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import torch
 
 import spikedrive as sd
 from cli.conftest import Command
-from spikedrive.data.text import ByteTokenizer
+from spikedrive.data.text import ByteTokenizer, load_tokens
 from spikedrive.engine.twin import Twin
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.tasks.generate import Sampling, draw, generate
+from spikedrive.training import evaluate_text
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,15 @@ def test_tokens_are_fed_back_one_by_one() -> None:
 
     assert list(generate(step, [0, 1], tokens=4, sampling=Sampling(temperature=0))) == [2, 3, 4, 0]
     assert seen == [[0, 1], [2], [3], [4]]
+
+
+def test_text_is_judged_in_bits_a_byte(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "a.txt").write_text("to be " * 90)
+    found = json.loads(command("eval", checkpoint, "--data", tmp_path, "--json").out)
+    assert found["tokens"] == 512
+    assert math.isclose(found["bits_per_byte"], math.log2(found["perplexity"]))
+    assert 5 < found["bits_per_byte"] < 12
+    small = sd.create_model("spikegpt_additive_6m", width=16, depth=1, vocabulary=7)
+    with pytest.raises(ConfigError, match="a vocabulary of 256 for a model of 7; both have the same. Load"):
+        evaluate_text(small, load_tokens(tmp_path, "test", ByteTokenizer()), context=8)

@@ -3,12 +3,13 @@
 from spikedrive.training.activity import record_activity
 from spikedrive.training.conversion import Conversion, convert
 from spikedrive.training.evaluate import evaluate
+from spikedrive.training.evaluate_text import evaluate_text
 from spikedrive.training.loop import train
 from spikedrive.training.optimizers import Lamb, WeightAverage, learning_rate, make_optimizer
 from spikedrive.training.recipe import Recipe
 from spikedrive.training.run_folder import Run
 
 __all__ = [
-    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "convert", "evaluate", "learning_rate",
+    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "convert", "evaluate", "evaluate_text", "learning_rate",
     "make_optimizer", "record_activity", "train",
 ]  # fmt: skip

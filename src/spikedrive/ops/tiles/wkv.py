@@ -36,7 +36,7 @@ def forward(
     w = tl.load(decay + channel, mask=inside, other=0).to(REAL)
     u = tl.load(first + channel, mask=inside, other=0).to(REAL)
     for t in range(tokens):
-        if KEEP and t % CHUNK == 0:
+        if KEEP and t % CHUNK == 0:  # pyright: ignore[reportOperatorIssue]
             kept = saved + (zero + t // CHUNK) * texts * 3 * channels + at
             tl.store(kept, p, mask=inside)
             tl.store(kept + channels, q, mask=inside)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
-from spikedrive.data.text import windows
 from spikedrive.tasks import lm
+from spikedrive.training.evaluate_text import evaluate_text
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.prepare import Part, Text
 from spikedrive.training.recipe import Recipe
@@ -27,21 +27,14 @@ class NextToken(Objective):
         loss = lm.loss(call(part.x), part.targets, wrap=self._wrap)
         return loss, torch.zeros_like(loss.detach())
 
-    @torch.no_grad()
     def validate(
         self, call: nn.Module, data: Text, *, batch_size: int, rank: int, world: int
     ) -> tuple[float, float, int]:
-        """Cross-entropy in nats a token over windows of the validation text, each from an empty state."""
-        training, device = call.training, next(call.parameters()).device
-        call.eval()
-        total, count = 0.0, 0
-        for ids, targets in windows(
-            data.validation, context=data.context, batch=batch_size, rank=rank, world=world
-        ):
-            total += float(lm.loss(call(ids.to(device)), targets.to(device))) * targets.numel()
-            count += targets.numel()
-        call.train(training)
-        return total / max(1, count), 0.0, count
+        """Cross-entropy in nats a token over windows of the validation text."""
+        found = evaluate_text(
+            call, data.validation, context=data.context, batch_size=batch_size, rank=rank, world=world
+        )
+        return found["loss"], 0.0, int(found["tokens"])
 
     def weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of them."""
