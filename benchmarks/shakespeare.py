@@ -27,7 +27,7 @@ from spikedrive.training import Recipe, evaluate_text, train
 from spikedrive.training.prepare import TextBatches, prepare_language_model, prepare_text
 
 MODELS = ("spikegpt_6m", "spikegpt_additive_6m", "gpt_dense_6m")
-RATES = {"gpt_dense_6m": (5e-4, 1e-3, 2e-3)}
+RATES = {"gpt_dense_6m": (1e-3, 2e-3, 4e-3)}
 EPOCHS = 5
 """Looks at the validation text."""
 TIMED_STEPS = 20

@@ -144,5 +144,5 @@ def test_text_is_judged_in_bits_a_byte(command: Command, checkpoint: Path, tmp_p
     assert math.isclose(found["bits_per_byte"], math.log2(found["perplexity"]))
     assert 5 < found["bits_per_byte"] < 12
     small = sd.create_model("spikegpt_additive_6m", width=16, depth=1, vocabulary=7)
-    with pytest.raises(ConfigError, match="a vocabulary of 256 for a model of 7; both have the same. Load"):
+    with pytest.raises(ConfigError, match=r"a vocabulary of 256 for a model of 7; both have the same. Load"):
         evaluate_text(small, load_tokens(tmp_path, "test", ByteTokenizer()), context=8)

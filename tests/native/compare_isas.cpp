@@ -334,6 +334,31 @@ void compare_all_ternary(Comparison& compare) {
   compare_ternary(compare, c, 0, large);
 }
 
+void compare_wkv(Comparison& compare) {
+  // a whole chunk and a part of one; channels that no tile or vector fills
+  const int64_t shapes[][3] = {{1, 1, 1}, {5, 2, 7}, {35, 2, 67}, {70, 3, 200}};
+  for (const auto& [tokens, texts, channels] : shapes) {
+    for (const Type type : {Type::f32, Type::bf16}) {
+      const Kind kind = kind_of(type);
+      const int64_t all = tokens * texts * channels, state = 3 * texts * channels, chunk = 32;
+      compare("wkv", {tokens, texts * channels}, [&](const Kernels& kernels, int threads) {
+        Arrays out{{"y", kind, all}, {"last", Kind::f32, state}, {"saved", Kind::f32, (tokens + chunk - 1) / chunk * state},
+                   {"grad_x", kind, 2 * all}, {"grad_state", Kind::f32, state}, {"grad_decay", Kind::f32, texts * channels},
+                   {"grad_first", Kind::f32, texts * channels}};
+        WkvBackward p{};
+        p.tokens = tokens, p.batch = texts, p.channels = channels, p.chunk = chunk, p.type = type, p.threads = threads;
+        p.x = usual(type, 0), p.state = usual(Type::f32, 1), p.decay = usual(Type::f32, 2), p.first = usual(Type::f32, 3);
+        p.y = out[0].data(), p.last = out[1].data(), p.saved = out[2].data();
+        kernels.wkv_forward(p);
+        p.grad_y = usual(type, 4), p.grad_last = usual(Type::f32, 5), p.grad_x = out[3].data();
+        p.grad_state = out[4].data(), p.grad_decay = out[5].data(), p.grad_first = out[6].data();
+        kernels.wkv_backward(p);
+        return out;
+      });
+    }
+  }
+}
+
 // Whole numbers of every range and scale, and what has no place among them at the very end.
 void compare_packing(Comparison& compare) {
   for (int k = 0; k < 96; ++k) {
@@ -382,6 +407,7 @@ int main(int count, char** names) {
   compare_all_integers(compare);
   compare_all_ternary(compare);
   compare_packing(compare);
+  compare_wkv(compare);
   if (!compare.equal) return 1;
   std::printf("%s: the same bits in %" PRId64 " runs\n", here.c_str(), compare.runs);
   return 0;
