@@ -22,6 +22,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "spikegpt": ("spikegpt_6m", {"depth": 3}),
     "gpt": ("gpt_dense_6m", {"depth": 2, "context": 32}),
     "hybrid": ("spiking_lm", {"depth": 2, "exact_layers": (1,)}),
+    "egru_lm": ("egru_6m", {"widths": (24, 32), "mean_threshold": 0.2}),
     **{mixer: ("spiking_lm", {"depth": 2, "mixer": mixer}) for mixer in SEQUENCE_MIXERS},
 }
 families = pytest.mark.parametrize("family", TINY)

@@ -63,9 +63,12 @@ class EGRU(Neuron):
         self.recurrent_weight = nn.Parameter(torch.empty(features, 3 * features))
         self.input_bias = nn.Parameter(torch.zeros(3 * features))
         self.recurrent_bias = nn.Parameter(torch.zeros(3 * features))
-        # a beta distribution whose mean is mean_threshold
-        alpha = 3 * mean_threshold / (1 - mean_threshold)
-        self.threshold = nn.Parameter(torch.distributions.Beta(alpha, 3.0).sample((features,)))
+        self.threshold = nn.Parameter(torch.full((features,), float(mean_threshold)))
+        # on the meta device there are shapes and no numbers
+        if not self.threshold.is_meta:
+            # a beta distribution with this mean
+            alpha = 3 * mean_threshold / (1 - mean_threshold)
+            self.threshold.data.copy_(torch.distributions.Beta(alpha, 3.0).sample((features,)))
         for weight in (self.input_weight, self.recurrent_weight):
             nn.init.uniform_(weight, -1 / math.sqrt(features), 1 / math.sqrt(features))
 

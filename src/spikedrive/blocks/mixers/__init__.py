@@ -5,6 +5,7 @@ from spikedrive.blocks.mixers.axial import AxialMixer
 from spikedrive.blocks.mixers.causal_attention import AttentionCache, CausalAttention
 from spikedrive.blocks.mixers.mlp import MLP, ChannelMixer
 from spikedrive.blocks.mixers.pointwise import PointwiseMixer
+from spikedrive.blocks.mixers.recurrent import RecurrentMixer
 from spikedrive.blocks.mixers.sequence import SEQUENCE_MIXERS, make_sequence_mixer
 from spikedrive.blocks.mixers.spike_memory import SpikeMemory
 from spikedrive.blocks.mixers.window import SpikeMask, WindowAttention
@@ -19,6 +20,7 @@ __all__ = [
     "CausalAttention",
     "ChannelMixer",
     "PointwiseMixer",
+    "RecurrentMixer",
     "SpikeAttention",
     "SpikeMask",
     "SpikeMemory",
