@@ -48,8 +48,8 @@ def read_texts(source: str | os.PathLike[str], split: str = "train") -> dict[str
 def split_of(text: str) -> str:
     """The split of a text, by its SHA-256: of ten, one is for testing and one for validation.
 
-    >>> split_of("To be, or not to be"), split_of("To be, or not to be") == split_of("To be, or not to be!")
-    ('train', True)
+    >>> split_of("To be, or not to be"), split_of("that is the question")
+    ('test', 'train')
     """
     place = int(hashlib.sha256(text.encode()).hexdigest(), 16) % 10
     return {0: "test", 1: "val"}.get(place, "train")
