@@ -80,7 +80,6 @@ def test_the_accuracy_reaches_its_bar(name: str) -> None:
     assert card_of(name)["accuracy"] >= BAR
 
 
-@pytest.mark.xfail(reason="meta_spikeformer_nano has 91.4 % after 5 epochs")
 def test_one_v2_or_v3_member_reaches_the_higher_bar_in_one_step() -> None:
     members = [n for n in NAMES if n.startswith(("meta_spikeformer_nano", "e_spikeformer_nano"))]
     assert all(get_card(n.split(".")[0]).steps == 1 for n in members)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from spikedrive.blocks import Dropout
 from spikedrive.blocks.language import LanguageModel
 from spikedrive.errors import ConfigError
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 from spikedrive.neurons import EGRU
 
 
@@ -126,7 +126,7 @@ def egru_wikitext2() -> dict[str, Any]:
     return {"width": 750, "widths": (1350, 1350, 750), "vocabulary": 33_278}
 
 
-@_register(params=5_815_936, input_size=(1, 1, 256))
+@_register(params=5_815_936, input_size=(1, 1, 256), unpublished=OUR_SHAPE)
 def egru_6m() -> dict[str, Any]:
     """Layers of 704, 704 and 256 units on bytes."""
     return {"width": 256, "widths": (704, 704, 256), "vocabulary": 256}

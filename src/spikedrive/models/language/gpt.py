@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks.language import LanguageModel, LearnedPositions
 from spikedrive.blocks.mixers import CausalAttention
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 
 class _Block(nn.Module):
@@ -64,7 +64,7 @@ _register = partial(
 )  # fmt: skip
 
 
-@_register(params=6_103_280, input_size=(1, 1, 256))
+@_register(params=6_103_280, input_size=(1, 1, 256), unpublished=OUR_SHAPE)
 def gpt_dense_6m() -> dict[str, Any]:
     """8 blocks of width 248 on bytes, 256 tokens of context."""
     return {"width": 248, "depth": 8, "heads": 4, "vocabulary": 256, "context": 256}

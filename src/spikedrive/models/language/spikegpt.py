@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from spikedrive.blocks import NeuronLike
 from spikedrive.blocks.language import BinaryEmbedding, ChannelMix, LanguageModel
 from spikedrive.blocks.mixers.wkv import TimeMix
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 _LIF = {"name": "LIF", "detach_reset": False, "surrogate": "atan"}
 _RESCALE_EVERY = 6
@@ -161,13 +161,16 @@ def spikegpt_216m() -> dict[str, Any]:
     return {"width": 768, "depth": 18, "vocabulary": 50277}
 
 
-@_register(params=41_226_240, params_released=41_226_240)
+@_register(
+    params=41_226_240, params_released=41_226_240,
+    published={"enwik8_bits_per_character": 1.26, "source": "arXiv 2302.13939, as its readers quote it"},
+)  # fmt: skip
 def spikegpt_45m() -> dict[str, Any]:
     """12 blocks of width 512 on bytes, as for enwik8; 45M is its nominal size."""
     return {"width": 512, "depth": 12, "vocabulary": 256}
 
 
-@_register(params=6_115_584, input_size=(1, 1, 256))
+@_register(params=6_115_584, input_size=(1, 1, 256), unpublished=OUR_SHAPE)
 def spikegpt_6m() -> dict[str, Any]:
     """7 blocks of width 256 on bytes."""
     return {"width": 256, "depth": 7, "vocabulary": 256}

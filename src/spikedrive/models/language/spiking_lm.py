@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import NeuronLike, make_sequence_mixer
 from spikedrive.blocks.language import LanguageModel, SpikeFeed, token_neuron
-from spikedrive.models._registry import register_model
+from spikedrive.models._registry import OUR_SHAPE, register_model
 
 _LEVELS = {"name": "ILIF", "levels": 4}
 
@@ -95,13 +95,13 @@ _register = partial(
 )  # fmt: skip
 
 
-@_register(params=5_931_264)
+@_register(params=5_931_264, unpublished=OUR_SHAPE)
 def spikegpt_additive_6m() -> dict[str, Any]:
     """8 blocks of width 256 on bytes."""
     return {"width": 256, "depth": 8, "vocabulary": 256}
 
 
-@_register(params=5_931_264)
+@_register(params=5_931_264, unpublished=OUR_SHAPE)
 def spiking_lm() -> dict[str, Any]:
     """The shell, to be built with `mixer=...`."""
     return {"width": 256, "depth": 8, "vocabulary": 256}
