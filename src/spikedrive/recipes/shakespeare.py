@@ -10,7 +10,7 @@ def spikegpt_6m() -> Recipe:
     """SpikeGPT in its released form.
 
     *Command*: `spikedrive train shakespeare.spikegpt_6m`.
-    *Measured*: benchmarks/results/shakespeare.csv (`python benchmarks/shakespeare.py`).
+    *Measured*: nothing yet; `python benchmarks/shakespeare.py` writes benchmarks/results/shakespeare.csv.
     """
     return Recipe(
         model="spikegpt_6m",
@@ -31,7 +31,7 @@ def spikegpt_additive_6m() -> Recipe:
     """The SpikeGPT whose products all meet spikes.
 
     *Command*: `spikedrive train shakespeare.spikegpt_additive_6m`.
-    *Measured*: benchmarks/results/shakespeare.csv (`python benchmarks/shakespeare.py`).
+    *Measured*: nothing yet; `python benchmarks/shakespeare.py` writes benchmarks/results/shakespeare.csv.
     """
     return spikegpt_6m().replace(
         model="spikegpt_additive_6m", lr=3e-3, task={"name": "lm", "context": 256, "steps": 400}
@@ -42,7 +42,7 @@ def gpt_dense_6m() -> Recipe:
     """The dense twin.
 
     *Command*: `spikedrive train shakespeare.gpt_dense_6m`.
-    *Measured*: benchmarks/results/shakespeare.csv (`python benchmarks/shakespeare.py`), the best of three rates.
+    *Measured*: nothing yet; `python benchmarks/shakespeare.py` writes benchmarks/results/shakespeare.csv.
     """
     return spikegpt_6m().replace(
         model="gpt_dense_6m", lr=1e-3, task={"name": "lm", "context": 256, "steps": 400}
