@@ -3,8 +3,9 @@
 Usage: python benchmarks/engine.py [--works PATTERN ...] [--batch N ...] [--threads N ...] [--rounds N] [--quick]
 
 A work is named like binary/0.15, integer/0.4, published/0.15, nano, avx2/binary/0.15, attention/0.15, language/0.1,
-memory/binary or layers/binary; a pattern is a shell's. Rows measured now replace those of the same work, rival, batch
-and thread count in results/engine.csv (layers: results/engine_layers.csv); the others keep their date and commit.
+memory/binary or layers/binary; a pattern is a shell's. Rows measured now replace those of the same processor, work,
+rival, batch and thread count in results/engine.csv; the others keep their date and commit. Of layers, which one figure
+shows, results/engine_layers.csv holds those of one processor.
 `--quick` takes two rounds and writes nothing. nano needs a trained run; one is made in runs/bench_nano where there is
 none.
 """
@@ -30,7 +31,7 @@ SHAPE, PUBLISHED, NANO = (
 )
 NANO_RECIPE = "fashion_mnist_mini"
 BATCHES, THREADS = (1, 8), (1, 2)
-KEY = ("work", "against", "batch", "threads")
+KEY = ("cpu", "work", "against", "batch", "threads")
 FIELDS = (
     "work", "against", "batch", "threads", "rounds", "isa", "amx", "ratio", "ratio_low", "ratio_high", "ours_ms",
     "ours_low", "ours_high", "theirs_ms", "theirs_low", "theirs_high", "form", "weights", "asked_density", "density",
@@ -158,20 +159,21 @@ def _line(row: dict[str, Any]) -> str:
 
 def _merge(name: str, rows: list[dict[str, Any]]) -> None:
     file, key, fields = (
-        ("engine_layers", ("work", "place"), LAYER_FIELDS)
+        ("engine_layers", ("cpu", "work", "place"), LAYER_FIELDS)
         if name.startswith("layers/")
         else ("engine", KEY, FIELDS)
     )
-    # a program of fewer layers than before leaves none behind
-    gone = {name} if file == "engine_layers" else set()
-    kept: dict[tuple[str, ...], dict[str, object]] = {
-        tuple(row[k] for k in key): dict(row) for row in results.read(file) if row["work"] not in gone
-    }
     here = results.provenance()
+    kept: dict[tuple[str, ...], dict[str, object]] = {
+        tuple(row[k] for k in key): dict(row)
+        for row in results.read(file)
+        if file == "engine" or (row["work"] != name and row["cpu"] == here["cpu"])
+    }
     for row in rows:
-        kept[tuple(str(row[k]) for k in key)] = {**here, **{each: _cell(row.get(each)) for each in fields}}
+        full = {**{each: _cell(row.get(each)) for each in fields}, **here}
+        kept[tuple(str(full[k]) for k in key)] = {**here, **full}
     order = {name: place for place, name in enumerate(works())}
-    results.write(file, sorted(kept.values(), key=lambda row: order[str(row["work"])]))
+    results.write(file, sorted(kept.values(), key=lambda row: (str(row["cpu"]), order[str(row["work"])])))
 
 
 def _cell(value: Any) -> object:

@@ -46,17 +46,23 @@ OTHERS = {("8", "1"): "batch 8, 1 thread", ("1", "2"): "batch 1, 2 threads", ("8
 
 
 def page(rows: list[Row]) -> str:
-    """The measured part on the engine."""
-    found = {(row["work"], row["against"], row["batch"], row["threads"]): row for row in rows}
-    parts = [_plain(found), _others(found), _memory(found)]
-    if any(parts) and PICTURE.is_file():
+    """The measured part on the engine: every processor's tables, and the layers on one of them."""
+    parts = [part for cpu in dict.fromkeys(row["cpu"] for row in rows) for part in _processor(cpu, rows)]
+    if parts and PICTURE.is_file():
         parts.append(
             f"![Additions a nanosecond of every layer against additions a byte](assets/{PICTURE.name})\n"
         )
-    return "\n".join(part for part in parts if part) or "Not measured yet.\n"
+    return "\n".join(parts) or "Not measured yet.\n"
 
 
-def _plain(found: Found) -> str:
+def _processor(cpu: str, rows: list[Row]) -> list[str]:
+    found = {
+        (row["work"], row["against"], row["batch"], row["threads"]): row for row in rows if row["cpu"] == cpu
+    }
+    return [part for part in (_plain(cpu, found), _others(cpu, found), _memory(cpu, found)) if part]
+
+
+def _plain(cpu: str, found: Found) -> str:
     """One image or token, one thread: the bars were set for this."""
     lines, used = [], []
     for work, title in WORKS.items():
@@ -70,10 +76,10 @@ def _plain(found: Found) -> str:
                 f"{_short(row['theirs_ms'])} | {row['form']} | {_density(row)} |"
             )
     head = "| ours | against | times as fast | bar | ours, ms | theirs, ms | their form | density |"
-    return _table("### One image, one thread", head, lines, used)
+    return _table(f"### One image, one thread: {cpu}", head, lines, used)
 
 
-def _others(found: Found) -> str:
+def _others(cpu: str, found: Found) -> str:
     lines, used = [], []
     for work, title in WORKS.items():
         for against, rival in RIVALS.items():
@@ -83,10 +89,10 @@ def _others(found: Found) -> str:
                 cells = [_short(row["ratio"]) if row else "-" for row in rows]
                 lines.append(f"| {title} | {rival} | {' | '.join(cells)} |")
     head = f"| ours | against | {' | '.join(OTHERS.values())} |"
-    return _table("### Batches and threads, times as fast", head, lines, used)
+    return _table(f"### Batches and threads, times as fast: {cpu}", head, lines, used)
 
 
-def _memory(found: Found) -> str:
+def _memory(cpu: str, found: Found) -> str:
     lines, used = [], []
     for (work, _, batch, _), row in sorted(found.items()):
         if work.startswith("memory/"):
@@ -97,7 +103,7 @@ def _memory(found: Found) -> str:
                 f"{float(row['needed_mebibytes']):.0f} | {float(row['ratio']):.2f} | at most {MOST_MEMORY}: {met} |"
             )
     head = "| program | peak, MiB | weights and live activations, MiB | ratio | bar |"
-    return _table("### Memory", head, lines, used)
+    return _table(f"### Memory: {cpu}", head, lines, used)
 
 
 def choice(rows: list[Row]) -> str:

@@ -74,6 +74,28 @@ def test_losses_are_shown_like_wins(tables: ModuleType) -> None:
     )
 
 
+def test_every_processor_has_tables_of_its_own(tables: ModuleType) -> None:
+    page = tables.page([row("nano", "ann", 2.0), row("nano", "ann", 7.0, cpu="another")])
+    one, other = page.split("### One image, one thread: another")
+    assert "### One image, one thread: a processor" in one
+    assert "| 2 (1.5 to 2.5) |" in one and "| 2 (1.5 to 2.5) |" not in other
+    assert "| 7 (6.5 to 7.5) |" in other
+
+
+def test_a_row_replaces_that_of_the_same_processor(
+    engine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.results, "RESULTS", tmp_path)
+    measured = {"work": "nano", "against": "ann", "batch": 1, "threads": 1}
+    for cpu, ratio in (("one", 2.0), ("two", 3.0), ("two", 4.0)):
+        monkeypatch.setattr(engine.results, "provenance", lambda cpu=cpu: {"cpu": cpu, "commit": "abc"})
+        engine._merge("nano", [measured | {"ratio": ratio}])
+    assert [(row["cpu"], row["ratio"]) for row in engine.results.read("engine")] == [
+        ("one", "2"),
+        ("two", "4"),
+    ]
+
+
 def test_nothing_measured_is_said(tables: ModuleType) -> None:
     assert tables.page([]) == "Not measured yet.\n"
 
