@@ -23,11 +23,11 @@ from spikedrive.training import Recipe, train
 
 MEMBERS: dict[str, dict[str, Any]] = {
     "meta_spikeformer_nano": {"epochs": 16},
-    "spike_driven_transformer_nano": {"epochs": 14, "augment": {"RandomHorizontalFlip": {}}},
-    "sew_resnet_nano": {},
-    "qsd_transformer_nano": {"epochs": 8},
-    "e_spikeformer_nano": {"epochs": 11},
-    "spiking_mlp_nano": {"epochs": 4, "augment": {"RandomHorizontalFlip": {}}},
+    "spike_driven_transformer_nano": {"epochs": 20, "augment": {"RandomHorizontalFlip": {}}},
+    "sew_resnet_nano": {"epochs": 16},
+    "qsd_transformer_nano": {"epochs": 12},
+    "e_spikeformer_nano": {"epochs": 16},
+    "spiking_mlp_nano": {"epochs": 8, "augment": {"RandomHorizontalFlip": {}}},
 }
 """What each member's recipe changes in `fashion_mnist`."""
 
