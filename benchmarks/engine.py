@@ -55,9 +55,9 @@ class Work:
 def works() -> dict[str, Work]:
     """Every work by its name, in the order in which they are measured."""
     found: dict[str, Work] = {}
-    integer = ("--neuron", "ILIF", "--steps", "1", "--against", "binary,ann,bf16,int8,fp32")
+    integer = ("--neuron", "ILIF", "--steps", "1", "--against", "binary,binary_plain,ann,bf16,int8,fp32")
     for density in ("0.15", "0.05"):
-        found[f"binary/{density}"] = Work((SHAPE, "--density", density))
+        found[f"binary/{density}"] = Work((SHAPE, "--density", density, "--against", "fp32,plain"))
     for density in ("0.15", "0.4"):
         found[f"integer/{density}"] = Work((SHAPE, "--density", density, *integer))
     found["published/0.15"] = Work((PUBLISHED, "--density", "0.15", "--dense-separable"))

@@ -26,7 +26,9 @@ WORKS = {
 }
 RIVALS = {
     "fp32": "the same in PyTorch fp32",
+    "plain": "the same in PyTorch fp32, plain neurons",
     "binary": "binary T = 4 in PyTorch fp32",
+    "binary_plain": "binary T = 4 in PyTorch fp32, plain neurons",
     "ann": "dense twin, fp32",
     "bf16": "dense twin, bf16",
     "int8": "dense twin, static int8",
@@ -34,7 +36,9 @@ RIVALS = {
 }
 # with AMX, without; where only one was set it holds for both
 BARS = {
-    ("binary/0.15", "fp32"): (11, 9), ("binary/0.05", "fp32"): (18, 18), ("integer/0.15", "binary"): (30, 19),
+    ("binary/0.15", "fp32"): (11, 9), ("binary/0.15", "plain"): (11, 9), ("binary/0.05", "fp32"): (18, 18),
+    ("binary/0.05", "plain"): (18, 18), ("integer/0.15", "binary"): (30, 19),
+    ("integer/0.15", "binary_plain"): (30, 19),
     ("integer/0.15", "ann"): (5.5, 3.3), ("integer/0.15", "bf16"): (2.4, 2.4), ("attention/0.05", "fp32"): (4, 4),
     ("attention/0.15", "fp32"): (4, 4), ("attention/0.3", "fp32"): (4, 4), ("language/0.1", "fp32"): (14, 14),
     ("language/0.2", "fp32"): (9, 9), ("language/0.1", "dynamic int8"): (6.5, 6.5),

@@ -17,10 +17,11 @@ from spikedrive.engine.measure import RIVALS, Row, Subject, caps, measure, rando
 from spikedrive.engine.measure.ann import AnnTwin, int8
 from spikedrive.engine.measure.comparison import is_exact
 from spikedrive.engine.measure.density import calibrate, density_of
-from spikedrive.engine.measure.rivals import forms, layouts
+from spikedrive.engine.measure.rivals import forms, layouts, without_kernels
 from spikedrive.errors import ConfigError, UnknownNameError
 from spikedrive.models import create_model
 from spikedrive.neurons import PSN
+from spikedrive.ops import implementation
 
 if native.run is None and os.environ.get("SPIKEDRIVE_STRICT") != "1":
     pytest.skip(f"the engine is missing: {native.run_missing}", allow_module_level=True)
@@ -158,6 +159,29 @@ def test_a_row_says_what_was_measured(subject: Subject) -> None:
     assert set(document["rows"][0]) == {field.name for field in fields(Row)}
     assert document["rows"][0] == asdict(rows[0])
     assert said.count("racing") == 6
+
+
+def test_plain_rivals_run_without_kernels_and_leave_the_choice_alone(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPIKEDRIVE_IMPL", raising=False)
+    seen = without_kernels({"form": lambda: os.environ["SPIKEDRIVE_IMPL"]})["form"]
+    assert seen() == "reference" and "SPIKEDRIVE_IMPL" not in os.environ
+    monkeypatch.setenv("SPIKEDRIVE_IMPL", "native")
+    assert seen() == "reference" and os.environ["SPIKEDRIVE_IMPL"] == "native"
+    monkeypatch.delenv("SPIKEDRIVE_IMPL")
+    chosen: list[str] = []
+    choose = implementation.choose
+
+    def told(x: Tensor, **options: bool) -> str:
+        chosen.append(choose(x, **options))
+        return chosen[-1]
+
+    monkeypatch.setattr(implementation, "choose", told)
+    for rival, expected in (("fp32", "native"), ("plain", "reference")):
+        chosen.clear()
+        measure(subject, [rival], rounds=1)
+        assert set(chosen) == {expected}
 
 
 def test_integers_that_differ_are_seen(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

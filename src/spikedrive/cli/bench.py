@@ -50,7 +50,8 @@ def verb(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="RIVAL,...", help="fp32 (default), binary, ann, bf16, int8, numpy; with commas between."
+            metavar="RIVAL,...",
+            help="fp32 (default), plain, binary, binary_plain, ann, bf16, int8, numpy; with commas between.",
         ),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,

@@ -21,14 +21,16 @@ from spikedrive.engine.measure.ann import INT8_ENGINES, AnnTwin, int8
 from spikedrive.engine.measure.costs import processor
 from spikedrive.engine.measure.density import Density, calibrate, copy_thresholds, density_of
 from spikedrive.engine.measure.race import Spread, Work, fastest, pinned, race, ratio
-from spikedrive.engine.measure.rivals import folded, forms, layouts
+from spikedrive.engine.measure.rivals import folded, forms, layouts, without_kernels
 from spikedrive.engine.runtime import Program
 from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.models import create_model
 
 RIVALS = {
-    "fp32": "the same network in PyTorch, fp32",
-    "binary": "the model of that name with its own neuron and steps in PyTorch, fp32",
+    "fp32": "the same network in PyTorch, fp32, with this library's kernels for its neurons",
+    "plain": "the same network in PyTorch, fp32, its neurons as loops of PyTorch's own operations",
+    "binary": "the model of that name with its own neuron and steps in PyTorch, fp32, with this library's kernels",
+    "binary_plain": "that with its neurons as loops of PyTorch's own operations",
     "ann": "the dense twin (ReLU, softmax attention, one step) in PyTorch, fp32",
     "bf16": "the dense twin in bfloat16",
     "int8": "the dense twin in static 8 bits",
@@ -239,10 +241,9 @@ def _rivals(subject: Subject, name: str) -> dict[str, Work]:
             f"The rival {name} needs the model, and {subject.name} is a program without one; numpy is accepted. "
             "Measure the run that it was compiled from, or leave --against out."
         )
-    if name == "fp32":
-        return layouts(forms(model), x)
-    if name == "binary":
-        return layouts(forms(_binary(subject)), x)
+    if name in ("fp32", "plain", "binary", "binary_plain"):
+        found = layouts(forms(_binary(subject, name) if name.startswith("binary") else model), x)
+        return without_kernels(found) if name.endswith("plain") else found
     twins = {form: AnnTwin(each).eval() for form, each in (("folded", folded(model)), ("fused", fuse(model)))}
     if name == "ann":
         return layouts(twins, x)
@@ -254,11 +255,11 @@ def _rivals(subject: Subject, name: str) -> dict[str, Work]:
     return layouts(made, x)
 
 
-def _binary(subject: Subject) -> SpikingModel:
+def _binary(subject: Subject, name: str) -> SpikingModel:
     if subject.asked is None or subject.model is None:
         raise ConfigError(
-            f"The rival binary is the model of a name with random weights, and {subject.name} is trained; fp32, ann, "
-            "bf16, int8 and numpy are accepted. Take one of those."
+            f"The rival {name} is the model of a name with random weights, and {subject.name} is trained; fp32, plain, "
+            "ann, bf16, int8 and numpy are accepted. Take one of those."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

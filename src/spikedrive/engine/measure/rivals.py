@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from spikedrive.blocks import RepConv, SpikingModel, fuse
 from spikedrive.blocks.linear import LinearChain, batch_norm_map, conv_with_bias, fold_batch_norm
 from spikedrive.engine.measure.race import Work
+
+CHOICE = "SPIKEDRIVE_IMPL"
+"""The variable that says which implementation the operations take; they read it at every call."""
 
 
 def forms(model: SpikingModel) -> dict[str, nn.Module]:
@@ -66,6 +70,26 @@ def layouts(models: Mapping[str, nn.Module], x: Tensor) -> dict[str, Work]:
                 last, x.contiguous(memory_format=torch.channels_last)
             )
     return works
+
+
+def without_kernels(works: Mapping[str, Work]) -> dict[str, Work]:
+    """The same works, their neurons computed by PyTorch's own operations step by step."""
+    return {name: _plain(work) for name, work in works.items()}
+
+
+def _plain(work: Work) -> Work:
+    def run() -> Any:
+        before = os.environ.get(CHOICE)
+        os.environ[CHOICE] = "reference"
+        try:
+            return work()
+        finally:
+            if before is None:
+                del os.environ[CHOICE]
+            else:
+                os.environ[CHOICE] = before
+
+    return run
 
 
 def _inference(model: nn.Module, x: Tensor) -> Work:
