@@ -40,6 +40,28 @@ def test_a_state_dict_that_is_not_the_originals_is_refused(original) -> None:
         SpikingSiLU.from_reference(saved)
 
 
+def test_parameters_of_another_shape_are_refused(original) -> None:
+    saved = dict(original["silu_state_dict"])
+    saved["pos_model.neuron1.pos_pulse_params"] = torch.zeros(7)
+    with pytest.raises(
+        CheckpointError,
+        match=r"neuron1.pos_pulse_params of shape \(7,\); the release has \(10,\) there. Give",
+    ):
+        SpikingSiLU.from_reference(saved)
+    saved = dict(original["silu_state_dict"])
+    saved["neg_model.cutoff2"] = torch.zeros(2)
+    with pytest.raises(CheckpointError, match=r"cutoff2 of shape \(2,\); the release has \(\) there"):
+        SpikingSiLU.from_reference(saved)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    x = torch.tensor([float("nan"), 0.0, -1.0, -7.0, 3.0])
+    for silu in (SpikingSiLU(), SpikingSiLU.stairs()):
+        assert silu(x).isnan().tolist() == [True, False, False, False, False]
+        assert torch.equal(silu(x)[1:], silu(x[1:]))
+        assert silu.positive[0](x).isnan().tolist() == [True, False, False, False, False]
+
+
 @given(st.integers(1, 20), st.sampled_from(["tensor", "token"]), st.integers(0, 99))
 def test_a_count_is_what_the_neuron_sends(steps, per, seed) -> None:
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(seed)).double()

@@ -165,3 +165,14 @@ def test_a_stream_beyond_the_positions_is_refused() -> None:
 def test_other_mixers_are_refused(mixer: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         sd.create_model("spiking_lm", mixer=mixer, width=32, depth=1)
+
+
+def test_an_error_inside_of_a_mixer_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(width: int, *, layer: int, layers: int) -> torch.nn.Module:
+        raise TypeError("a mistake of its own")
+
+    monkeypatch.setitem(SEQUENCE_MIXERS._items, "broken", broken)
+    with pytest.raises(TypeError, match="a mistake of its own"):
+        sd.create_model("spiking_lm", mixer="broken", width=32, depth=1)
+    with pytest.raises(ConfigError, match=r"broken got {'heads': 2}, which it does not take \(.*'heads'\)"):
+        sd.create_model("spiking_lm", mixer={"name": "broken", "heads": 2}, width=32, depth=1)

@@ -22,6 +22,8 @@ class PulseNeuron(nn.Module):
         charge  v = d v + x
         output  y = y + p_t [v >= upper + a_t] + m_t [v <= lower + b_t]
 
+    NaN stays NaN.
+
     *Shapes*: x (...) -> (...).
     *Multiplies*: the leak d v; pulses are selected, not multiplied.
     *Source*: BrainTransformers (arXiv 2410.14687) and its release.
@@ -44,7 +46,8 @@ class PulseNeuron(nn.Module):
             v = v * self.decay + x
             y = y + torch.where(v >= self.upper + self.upper_offset[t], self.upper_pulse[t], 0.0)
             y = y + torch.where(v <= self.lower + self.lower_offset[t], self.lower_pulse[t], 0.0)
-        return y
+        # no comparison holds of NaN, which would come out as zero
+        return torch.where(x.isnan(), x, y)
 
     def place(self, points: Tensor, heights: Tensor) -> None:
         """One stair a step: y rises by `heights[t]` where x reaches `points[t]`, and by nothing below zero.
@@ -69,8 +72,8 @@ class Pulses(nn.ModuleList):
 class SpikingSiLU(nn.Module):
     """x sigmoid(x) by pulses: three neurons for x >= 0, and below zero one for each of three ranges.
 
-    Below -6 it is 0. `stairs` gives pulses that fit SiLU as well as so many stairs can; the release's own trained
-    pulses are not in its repository.
+    Below -6 it is 0, and NaN stays NaN. `stairs` gives pulses that fit SiLU as well as so many stairs can; the
+    release's own trained pulses are not in its repository.
 
     *Shapes*: x (...) -> (...).
     *Multiplies*: the leaks of its neurons. Its output is a real number, and in a model it is multiplied by another.
@@ -114,7 +117,10 @@ class SpikingSiLU(nn.Module):
 
     @classmethod
     def from_reference(cls, state_dict: dict[str, Tensor]) -> SpikingSiLU:
-        """The release's SiLUApproximator with these parameters."""
+        """The release's SiLUApproximator with these parameters.
+
+        Raises: CheckpointError for other entries, or others of their shapes.
+        """
         made, ours = cls(), {}
         for kind, part, names in (("pos", "positive", "123"), ("neg", "negative", "ABC")):
             for i, letter in enumerate(names):
@@ -128,6 +134,16 @@ class SpikingSiLU(nn.Module):
                 f"SpikingSiLU.from_reference got a state dict that differs in {', '.join(unlike[:4])}; it takes the 26 "
                 "entries of a released SiLUApproximator. Give those of one layer's act_fn, without their prefix."
             )
+        own = made.state_dict()
+        shapes = {theirs: own[name].shape for theirs, name in ours.items()} | dict.fromkeys(
+            cutoffs, torch.Size()
+        )
+        for name, shape in shapes.items():
+            if state_dict[name].shape != shape:
+                raise CheckpointError(
+                    f"SpikingSiLU.from_reference got {name} of shape {tuple(state_dict[name].shape)}; the release has "
+                    f"{tuple(shape)} there. Give the parameters of its SiLUApproximator as they were saved."
+                )
         renamed = {name: state_dict[theirs] for theirs, name in ours.items()}
         made.load_state_dict(renamed | {"cutoffs": torch.stack([state_dict[name] for name in cutoffs])})
         return made
@@ -144,7 +160,8 @@ class SpikingSiLU(nn.Module):
             ),
             torch.zeros_like(x),
         )
-        return torch.where(x >= 0, above, below)
+        # NaN is in none of the ranges below zero
+        return torch.where((x >= 0) | x.isnan(), above, below)
 
 
 def _even_stairs(low: float, high: float, count: int) -> tuple[Tensor, Tensor]:

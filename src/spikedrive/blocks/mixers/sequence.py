@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,9 +32,12 @@ def make_sequence_mixer(mixer: str | Mapping[str, Any], width: int, *, layer: in
             f"A sequence mixer got {dict(arguments)}, which has no name; it takes a key 'name' beside the arguments. "
             f"Name one of {', '.join(SEQUENCE_MIXERS)}."
         )
+    make = SEQUENCE_MIXERS[name]
     try:
-        return SEQUENCE_MIXERS[name](width, layer=layer, layers=layers, **arguments)
+        # not the call itself, whose own mistakes are no matter of arguments
+        inspect.signature(make).bind(width, layer=layer, layers=layers, **arguments)
     except TypeError as error:
         raise ConfigError(
             f"The sequence mixer {name} got {arguments}, which it does not take ({error}). Change the arguments."
         ) from error
+    return make(width, layer=layer, layers=layers, **arguments)
