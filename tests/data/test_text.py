@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import word_level
 from spikedrive.data.text import (
     ByteTokenizer,
     HuggingFaceTokenizer,
@@ -66,7 +66,8 @@ def test_packed_tokens_are_mapped_and_are_the_same(folder: Path, tmp_path: Path)
         assert np.array_equal(mapped.tokens, made.tokens) and mapped.text_bytes == made.text_bytes
         assert np.array_equal(load_tokens(tmp_path / "packed", split, BYTES).tokens, made.tokens)
     assert made.tokens.tolist() == [*"naïve €".encode(), 0]
-    assert made.bytes_per_token == 1.0
+    # what ends the text is a token too, which a model is judged on
+    assert made.bytes_per_token == 10 / 11
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(
         DataError, match=r"val.tokens is no file of tokens \(it is cut off\); what pack_tokens"
@@ -103,22 +104,9 @@ def test_bytes_come_as_characters_when_they_are_whole() -> None:
     assert BYTES.decode([97, 226]) == "a\ufffd"
 
 
-def test_a_tokenizer_of_hugging_face_is_read_where_its_package_is(tmp_path: Path) -> None:
-    file = tmp_path / "tokenizer.json"
-    vocabulary = {"[UNK]": 0, "<|endoftext|>": 1, "to": 2, "be": 3}
-    file.write_text(
-        json.dumps(
-            {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-             "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None,
-             "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"}}
-        )
-    )  # fmt: skip
-    if importlib.util.find_spec("tokenizers") is None:
-        with pytest.raises(
-            MissingExtraError, match=r"needs the package tokenizers.* Run pip install tokenizers"
-        ):
-            HuggingFaceTokenizer(file)
-        return
+def test_a_tokenizer_of_hugging_face_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word_level.provide(monkeypatch)
+    file = word_level.write(tmp_path)
     tokenizer = open_tokenizer(tmp_path)
     assert (tokenizer.vocabulary, tokenizer.end) == (4, 1)
     assert tokenizer.encode("to be to").tolist() == [2, 3, 2]
@@ -129,6 +117,44 @@ def test_a_tokenizer_of_hugging_face_is_read_where_its_package_is(tmp_path: Path
     file.write_text("{}")
     with pytest.raises(DataError, match=r"is no tokenizer .* what tokenizers.Tokenizer.save writes"):
         HuggingFaceTokenizer(tmp_path)
+
+
+def test_without_the_package_its_tokenizers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what import does with a name that it knows to be missing
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingExtraError, match=r"needs the package tokenizers.* Run pip install tokenizers"):
+        HuggingFaceTokenizer(word_level.write(tmp_path))
+
+
+def test_the_end_of_a_text_is_a_token_that_means_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word_level.provide(monkeypatch)
+    first = open_tokenizer(word_level.write(tmp_path / "first", ("</s>", "to", "[UNK]")))
+    assert first.end == 0
+    assert load_tokens(folder, "test", first).tokens.tolist() == [2, 0]
+    # id 0 is a word there
+    none = open_tokenizer(word_level.write(tmp_path / "none", ("to", "be", "[UNK]")))
+    assert none.end is None
+    with pytest.raises(
+        DataError, match=r"none/tokenizer.json has no token that ends a text; one of .*</s>.* Add"
+    ):
+        load_tokens(folder, "test", none)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "words"])
+def test_a_text_that_is_no_utf8_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word_level.provide(monkeypatch)
+    tokenizer = BYTES if kind == "bytes" else open_tokenizer(word_level.write(tmp_path))
+    # how Python keeps a byte of an argument that is no UTF-8
+    with pytest.raises(
+        DataError, match=r"a text that is no UTF-8 at character 1 \(.*dcff.*\); .* Write it in UTF-8"
+    ):
+        tokenizer.encode("a\udcff")
 
 
 def test_other_sources_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -2,10 +2,19 @@
 
 from spikedrive.data.text.crops import TokenCrops, windows
 from spikedrive.data.text.sources import TEXTS, read_texts, split_of
-from spikedrive.data.text.tokenizers import ByteTokenizer, HuggingFaceTokenizer, Tokenizer, open_tokenizer
+from spikedrive.data.text.streaming import TextStream
+from spikedrive.data.text.tokenizers import (
+    ByteTokenizer,
+    HuggingFaceTokenizer,
+    Tokenizer,
+    open_tokenizer,
+    recorded_tokenizer,
+    tokenizer_record,
+)
 from spikedrive.data.text.tokens import TokenSet, load_tokens, open_tokens, pack_tokens
 
 __all__ = [
-    "TEXTS", "ByteTokenizer", "HuggingFaceTokenizer", "TokenCrops", "TokenSet", "Tokenizer", "load_tokens",
-    "open_tokenizer", "open_tokens", "pack_tokens", "read_texts", "split_of", "windows",
+    "TEXTS", "ByteTokenizer", "HuggingFaceTokenizer", "TextStream", "TokenCrops", "TokenSet", "Tokenizer",
+    "load_tokens", "open_tokenizer", "open_tokens", "pack_tokens", "read_texts", "recorded_tokenizer",
+    "split_of", "tokenizer_record", "windows",
 ]  # fmt: skip

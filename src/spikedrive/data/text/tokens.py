@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spikedrive.data.text.sources import read_texts
-from spikedrive.data.text.tokenizers import Tokenizer, open_tokenizer
+from spikedrive.data.text.tokenizers import ENDS, Tokenizer
 from spikedrive.errors import DataError
 from spikedrive.files import atomic_write
 
@@ -40,8 +40,8 @@ class TokenSet:
 
     @property
     def bytes_per_token(self) -> float:
-        """UTF-8 bytes that a token stands for, on average."""
-        return self.text_bytes / max(1, len(self.tokens) - self.texts)
+        """UTF-8 bytes that a token stands for, on average; that the token behind a text stands for none is in it."""
+        return self.text_bytes / max(1, len(self.tokens))
 
 
 def load_tokens(source: str | os.PathLike[str], split: str, tokenizer: Tokenizer) -> TokenSet:
@@ -49,7 +49,8 @@ def load_tokens(source: str | os.PathLike[str], split: str, tokenizer: Tokenizer
 
     `source` is what `read_texts` takes, or a folder of `pack_tokens`, whose file is mapped.
 
-    *Raises*: DataError for a source without such texts, or packed with another tokenizer.
+    *Raises*: DataError for a source without such texts, or packed with another tokenizer; for a tokenizer without a
+    token that ends a text.
     """
     packed = Path(os.fspath(source)).expanduser() / f"{split}.tokens"
     if packed.is_file():
@@ -60,6 +61,11 @@ def load_tokens(source: str | os.PathLike[str], split: str, tokenizer: Tokenizer
                 "makes and reads tokens. Pack the text again, or name that tokenizer."
             )
         return found
+    if tokenizer.end is None:
+        raise DataError(
+            f"{tokenizer.spec} has no token that ends a text; one of {', '.join(ENDS)} is accepted, which stands "
+            "between texts. Add one to the tokenizer and save it again."
+        )
     texts = read_texts(source, split)
     kind = np.min_scalar_type(tokenizer.vocabulary - 1)
     end = np.array([tokenizer.end])
@@ -110,8 +116,3 @@ def open_tokens(path: str | os.PathLike[str]) -> TokenSet:
         raise DataError(
             f"{path} is no file of tokens ({error}); what pack_tokens writes is accepted. Pack the text again."
         ) from error
-
-
-def tokenizer_of(tokens: TokenSet) -> Tokenizer:
-    """The tokenizer that made them."""
-    return open_tokenizer(tokens.tokenizer)
