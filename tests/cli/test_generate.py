@@ -35,7 +35,7 @@ def test_the_engine_gives_the_tokens_of_the_float_model_with_its_weights(
     words = ("generate", checkpoint, "--prompt", "To be", "--tokens", "12", "--temperature", "0", "--json")
     plain, compiled = (json.loads(command(*words, *more).out) for more in ((), ("--engine",)))
     assert plain["tokens_per_s"] > 0 and plain["picojoules_per_token"] > 0 and 0 < plain["firing_rate"] < 4
-    assert plain["text"] == ByteTokenizer().decode(plain["tokens"]).rstrip("\ufffd")
+    assert plain["text"] == ByteTokenizer().decode(plain["tokens"])
     model = sd.load_model(checkpoint)
     stream = sd.Stream(Twin(sd.compile(model, torch.zeros(1, 1).long()), model).model, along="tokens")
 

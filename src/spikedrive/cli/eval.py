@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from spikedrive.cli.output import JsonFlag, emit
+from spikedrive.errors import ConfigError
 
 if TYPE_CHECKING:
     from spikedrive.blocks import SpikingModel
@@ -22,6 +23,9 @@ def verb(
     ],
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which part of the data.")] = "test",
     batch_size: Annotated[int, typer.Option(min=1, help="Images or windows of text at a time.")] = 128,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="'bytes' or a tokenizer.json, in place of the checkpoint's own copy.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure accuracy on images with labels, or bits a byte and perplexity on text."""
@@ -31,8 +35,10 @@ def verb(
 
     loaded = load_model(checkpoint_path(run))
     if loaded.input == "tokens":
-        _perplexity(loaded, run, data, split, batch_size, as_json)
+        _perplexity(loaded, run, data, split, batch_size, tokenizer, as_json)
         return
+    if tokenizer is not None:
+        raise ConfigError(f"{run} takes images; --tokenizer is about text. Leave it out.")
     model = load_trained(run)
     images = images_for(model, data, split)
     result = evaluate(
@@ -47,13 +53,22 @@ def verb(
     )
 
 
-def _perplexity(model: SpikingModel, run: str, data: str, split: str, batch_size: int, as_json: bool) -> None:
-    from spikedrive.data.text import load_tokens, open_tokenizer
+def _perplexity(
+    model: SpikingModel,
+    run: str,
+    data: str,
+    split: str,
+    batch_size: int,
+    tokenizer: str | None,
+    as_json: bool,
+) -> None:
+    from spikedrive.cli.language import open_tokenizer_of
+    from spikedrive.data.text import load_tokens
     from spikedrive.training import evaluate_text
 
-    known = model.metadata
-    tokens = load_tokens(data, split, open_tokenizer(known.get("tokenizer", "bytes")))
-    found = evaluate_text(model, tokens, context=int(known.get("context", 256)), batch_size=batch_size)
+    tokens = load_tokens(data, split, open_tokenizer_of(model, tokenizer))
+    context = int(model.metadata.get("context", 256))
+    found = evaluate_text(model, tokens, context=context, batch_size=batch_size)
     emit(
         {"run": run, "data": data, "split": split, **found},
         f"{found['bits_per_byte']:.4f} bits a byte, perplexity {found['perplexity']:.3f} on {found['tokens']} tokens",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikedrive.cli.output import JsonFlag, emit, note
-from spikedrive.errors import CheckpointError, ConfigError, DataError
+from spikedrive.cli.output import JsonFlag, emit, note, shown
+from spikedrive.errors import DataError
 
 if TYPE_CHECKING:
     from spikedrive.blocks.language import LanguageModel
-    from spikedrive.data.text import Tokenizer
-
-REFRESH_SECONDS = 0.5
 
 
 def verb(
@@ -31,7 +27,7 @@ def verb(
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     engine: Annotated[bool, typer.Option("--engine", help="Run the compiled integer program.")] = False,
     tokenizer: Annotated[
-        str | None, typer.Option(help="'bytes' or a tokenizer.json, where the checkpoint names none.")
+        str | None, typer.Option(help="'bytes' or a tokenizer.json, in place of the checkpoint's own copy.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -40,6 +36,7 @@ def verb(
     Tokens are printed as they come; tokens/s, firing rate and picojoules a token stand on stderr.
     """
     from spikedrive.cli.activity import EnergyMeter
+    from spikedrive.cli.language import load_language_model, open_tokenizer_of
     from spikedrive.tasks.generate import Sampling, check_prompt, generate
 
     sampling = Sampling(temperature, top_k, top_p, seed)
@@ -54,20 +51,20 @@ def verb(
         )
     meter = EnergyMeter(loaded, given)
     step = engine_step(loaded) if engine else model_step(loaded, meter)
-    more, text, started, shown = words.stream(), "", time.perf_counter(), 0.0
+    more, text, started = words.stream(), "", time.perf_counter()
     drawn: list[int] = []
-    live = sys.stderr.isatty() and not as_json
-    for token in generate(step, given, tokens=tokens, sampling=sampling):
-        drawn.append(token)
-        piece = more(token)
+
+    def give(piece: str) -> None:
+        nonlocal text
         text += piece
         if not as_json:
-            typer.echo(piece, nl=False)
-        now = time.perf_counter()
-        if live and now - shown > REFRESH_SECONDS:
-            shown = now
-            typer.echo(f"\x1b]0;{_line(meter, len(drawn) / (now - started))}\x07", nl=False, err=True)
+            typer.echo(shown(piece), nl=False)
+
+    for token in generate(step, given, tokens=tokens, sampling=sampling):
+        drawn.append(token)
+        give(more(token))
     rate = len(drawn) / (time.perf_counter() - started)
+    give(more.end())
     if not as_json:
         typer.echo()
         note(_line(meter, rate))
@@ -77,46 +74,6 @@ def verb(
     }  # fmt: skip
     if as_json:
         emit(answer, "", True)
-
-
-def load_language_model(target: str) -> LanguageModel:
-    """The language model of a run, a checkpoint or a name, in its deployed form.
-
-    *Raises*: ConfigError for a model of something else; as `target.load_target`.
-    """
-    from spikedrive.blocks import fuse
-    from spikedrive.blocks.language import LanguageModel
-    from spikedrive.cli.target import load_target
-
-    model = load_target(target)
-    if not isinstance(model, LanguageModel):
-        raise ConfigError(
-            f"{target} is a {type(model).__name__}, which takes {model.input}s; generate takes models of tokens. Name "
-            "one of `spikedrive models` whose input is tokens, or a run of it."
-        )
-    return model if model.fused is not None else fuse(model)  # type: ignore[return-value]
-
-
-def open_tokenizer_of(model: LanguageModel, spec: str | None) -> Tokenizer:
-    """The tokenizer of a model, or the one named.
-
-    *Raises*: CheckpointError where the model learned with another one; ConfigError where its vocabulary is another's.
-    """
-    from spikedrive.data.text import open_tokenizer
-
-    known = model.metadata
-    tokenizer = open_tokenizer(spec or known.get("tokenizer", "bytes"))
-    if known.get("fingerprint", tokenizer.fingerprint) != tokenizer.fingerprint:
-        raise CheckpointError(
-            f"The model learned with the tokenizer {known['tokenizer']}, and {tokenizer.spec} came; ids of one mean "
-            "nothing to the other. Name that tokenizer, or leave --tokenizer out."
-        )
-    if tokenizer.vocabulary != model.vocabulary:
-        raise ConfigError(
-            f"The tokenizer {tokenizer.spec} has {tokenizer.vocabulary} tokens and the model {model.vocabulary}; both "
-            "have the same. Name the model's own with --tokenizer."
-        )
-    return tokenizer
 
 
 def model_step(model: LanguageModel, meter: Any) -> Any:

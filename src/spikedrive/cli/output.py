@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def emit(data: Any, text: str, as_json: bool) -> None:
@@ -26,6 +30,19 @@ def fail(error: object) -> int:
 def note(text: str) -> None:
     """Say what is going on, where it does not mix with the answer."""
     typer.echo(text, err=True)
+
+
+def on_terminal() -> bool:
+    """Whether what is printed goes to a terminal, which takes some characters for commands."""
+    return sys.stdout.isatty()
+
+
+def shown(text: str) -> str:
+    """A text of others as it may be printed: on a terminal its control characters are written out.
+
+    Line ends and tabs stay.
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text) if on_terminal() else text
 
 
 def plain(value: Any) -> Any:

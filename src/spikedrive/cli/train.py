@@ -1,4 +1,4 @@
-"""`spikedrive train`: a recipe, or a model on a folder of images."""
+"""`spikedrive train`: a recipe, or a model on a folder of images or text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def verb(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe fields, as in epochs=20 lr=1e-3.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="A folder of class folders, an .npz, an idx folder or a bundled name.")
+        str | None,
+        typer.Option(
+            help="A folder of class folders, an .npz, an idx folder or a bundled name; for text a folder or a name."
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -32,13 +35,14 @@ def verb(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What is learned: classify, masked (pretraining on images without labels), or lm (text)."
+            help="What is learned: classify, masked (pretraining on images without labels), or lm (text), which the "
+            "model decides where this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a run in the same folder was killed.")] = True,
 ) -> None:
-    """Train a recipe, or a model on your images.
+    """Train a recipe, or a model on your images or text.
 
     Everything about the run is kept in one folder; the same command again resumes a killed run.
     """
@@ -68,18 +72,21 @@ def resolve(
 
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
-    from spikedrive.models import list_models
-    from spikedrive.recipes import RECIPES, image_folder, masked_pretraining
+    from spikedrive.models import get_card, list_models
+    from spikedrive.recipes import RECIPES, image_folder, masked_pretraining, text_folder
 
     if target in RECIPES:
         recipe = RECIPES[target]()
     elif target in list_models():
+        reads_text = get_card(target).input == "tokens"
         if data is None:
+            what, example = ("text", "shakespeare") if reads_text else ("images", "fashion_mnist_mini")
             raise ConfigError(
-                f"train got the model {target} and no images; a model is trained on --data FOLDER, a recipe "
-                f"({', '.join(RECIPES)}) names its own. Add --data, for example --data fashion_mnist_mini."
+                f"train got the model {target} and no {what}; a model is trained on --data FOLDER, a recipe "
+                f"({', '.join(RECIPES)}) names its own. Add --data, for example --data {example}."
             )
-        recipe = (masked_pretraining if task == "masked" else image_folder)(target, data)
+        recipe = text_folder(target, data) if reads_text else image_folder(target, data)
+        recipe = masked_pretraining(target, data) if task == "masked" else recipe
     else:
         raise unknown_name("recipe or model", target, [*RECIPES, *list_models()])
     changes: dict[str, Any] = {} if data is None else {"data": data}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from spikedrive.data.text import TokenSet, windows
+from spikedrive.data.text import TokenSet, check_fingerprint, windows
 from spikedrive.errors import ConfigError
 from spikedrive.tasks import lm
 
@@ -19,8 +19,10 @@ def evaluate_text(
     The model is left in the mode in which it came. With `world` processes each looks at its share.
 
     *Units*: loss in nats a token, perplexity a token.
-    *Raises*: ConfigError for tokens beyond the model's vocabulary; DataError for a text shorter than one window.
+    *Raises*: CheckpointError for tokens of another tokenizer than the one in the model's metadata; ConfigError for
+    tokens beyond the model's vocabulary; DataError for a text shorter than one window.
     """
+    check_fingerprint(getattr(model, "metadata", {}), tokens)
     vocabulary = getattr(model, "vocabulary", tokens.vocabulary)
     if tokens.vocabulary != vocabulary:
         raise ConfigError(

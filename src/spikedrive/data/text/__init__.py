@@ -7,6 +7,7 @@ from spikedrive.data.text.tokenizers import (
     ByteTokenizer,
     HuggingFaceTokenizer,
     Tokenizer,
+    check_fingerprint,
     open_tokenizer,
     recorded_tokenizer,
     tokenizer_record,
@@ -15,6 +16,6 @@ from spikedrive.data.text.tokens import TokenSet, load_tokens, open_tokens, pack
 
 __all__ = [
     "TEXTS", "ByteTokenizer", "HuggingFaceTokenizer", "TextStream", "TokenCrops", "TokenSet", "Tokenizer",
-    "load_tokens", "open_tokenizer", "open_tokens", "pack_tokens", "read_texts", "recorded_tokenizer",
-    "split_of", "tokenizer_record", "windows",
+    "check_fingerprint", "load_tokens", "open_tokenizer", "open_tokens", "pack_tokens", "read_texts",
+    "recorded_tokenizer", "split_of", "tokenizer_record", "windows",
 ]  # fmt: skip

@@ -58,9 +58,11 @@ def split_of(text: str) -> str:
 def _read_folder(folder: Path, split: str) -> tuple[dict[str, str], bool]:
     """The texts below a folder, and whether it is divided into splits."""
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
+        what, advice = ("does not exist", "Check the path.")
+        if folder.exists():
+            what, advice = ("is no folder", "Put the text into one, in parts under train/, val/ and test/.")
         raise DataError(
-            f"{folder} {what}; accepted are the names {', '.join(TEXTS)} and a folder of .txt files. Check the path."
+            f"{folder} {what}; accepted are the names {', '.join(TEXTS)} and a folder of .txt files. {advice}"
         )
     divided = any((folder / name).is_dir() for name in SPLITS)
     root = folder / split if divided else folder

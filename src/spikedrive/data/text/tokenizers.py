@@ -150,12 +150,31 @@ def recorded_tokenizer(record: Mapping[str, Any], spec: str | os.PathLike[str] |
             f"The model learned with the tokenizer {name}, which is not there, and its checkpoint holds no copy; the "
             "same tokenizer.json is accepted from anywhere. Name its place with --tokenizer."
         )
-    if record.get("fingerprint", tokenizer.fingerprint) != tokenizer.fingerprint:
-        raise CheckpointError(
-            f"The model learned with the tokenizer {name}, and another one came, {tokenizer.spec}; ids of one mean "
-            "nothing to the other. Name that tokenizer, or leave --tokenizer out."
-        )
+    check_fingerprint(record, tokenizer)
     return tokenizer
+
+
+class Marked(Protocol):
+    """A tokenizer, or what one made."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which tokenizer it is."""
+        ...
+
+
+def check_fingerprint(record: Mapping[str, Any], came: Marked) -> None:
+    """Raise CheckpointError where a checkpoint's metadata tell of another tokenizer."""
+    if record.get("fingerprint", came.fingerprint) != came.fingerprint:
+        raise CheckpointError(
+            f"The model learned with the tokenizer {record.get('tokenizer')} ({_short(record['fingerprint'])}), and "
+            f"another one came ({_short(came.fingerprint)}); ids of one mean nothing to the other. Give the tokenizer "
+            "that it learned with, or none where the checkpoint holds it."
+        )
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint[:12]
 
 
 def _read(path: Path) -> tuple[Path, str]:

@@ -68,6 +68,11 @@ def prepare_images(recipe: Recipe) -> Images:
     """
     card = get_card(recipe.model)
     known = _given(recipe).metadata if recipe.weights else {}
+    if card.input == "tokens":
+        raise ConfigError(
+            f"{recipe.model} takes tokens of text, and the task {recipe.task.get('name')!r} learns from images; a "
+            "model of tokens learns the task lm. Set --task lm, or task.name=lm."
+        )
     if recipe.model_args.get("input", card.input) != "image":
         raise ConfigError(
             f"{recipe.model} takes sequences (T, B, C, H, W), and training reads single images here. "

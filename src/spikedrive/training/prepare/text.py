@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from spikedrive.blocks import SpikingModel
-from spikedrive.data.text import TokenCrops, TokenSet, load_tokens, open_tokenizer
+from spikedrive.data.text import (
+    TokenCrops,
+    TokenSet,
+    check_fingerprint,
+    load_tokens,
+    open_tokenizer,
+    tokenizer_record,
+)
 from spikedrive.errors import ConfigError
 from spikedrive.models import create_model, get_card, load_weights
 from spikedrive.training.prepare.part import MODEL, ORDER, WEIGHTS, Part, seed_of
@@ -25,6 +32,8 @@ class Text:
     train: TokenSet
     validation: TokenSet
     context: int
+    tokenizer: Mapping[str, str]
+    """What a checkpoint keeps of it: `tokenizer_record`."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -40,8 +49,7 @@ class Text:
     def metadata(self) -> dict[str, Any]:
         """What a checkpoint says about it."""
         return {
-            "tokenizer": self.train.tokenizer,
-            "fingerprint": self.train.fingerprint,
+            **self.tokenizer,
             "context": self.context,
             "bytes_per_token": self.validation.bytes_per_token,
         }
@@ -55,7 +63,8 @@ class Text:
 def prepare_text(recipe: Recipe) -> Text:
     """The recipe's training and validation texts as tokens; no test text is opened.
 
-    *Raises*: ConfigError for a model that takes no tokens, or an unknown key of the task; DataError for the text.
+    *Raises*: ConfigError for a model that takes no tokens, or a key of the task that is unknown or holds something
+    else; DataError for the text.
     """
     if get_card(recipe.model).input != "tokens":
         raise ConfigError(
@@ -71,20 +80,43 @@ def prepare_text(recipe: Recipe) -> Text:
             f"The task 'lm' got {', '.join([*(f'task.{key}' for key in strange), *given])}; it takes "
             f"{', '.join(f'task.{key}' for key in _KEYS[1:])}. Leave the others out."
         )
-    tokenizer = open_tokenizer(recipe.task.get("tokenizer", "bytes"))
+    context = _number(recipe, "context", 256, int, 1)
+    # told before any text is read
+    _number(recipe, "steps", None, int, 1)
+    _number(recipe, "wrap", 0.0, float, 0)
+    spec = recipe.task.get("tokenizer", "bytes")
+    if not isinstance(spec, str):
+        raise _unfit("tokenizer", spec, "'bytes' or a path")
+    tokenizer = open_tokenizer(spec)
     train, validation = (load_tokens(recipe.data, split, tokenizer) for split in ("train", "val"))
-    return Text(train, validation, int(recipe.task.get("context", 256)))
+    return Text(train, validation, context, tokenizer_record(tokenizer))
+
+
+def _number(recipe: Recipe, key: str, default: Any, kind: type, low: int) -> Any:
+    """A number of the task that is `low` or more; the default where it is left out."""
+    value = recipe.task.get(key, default)
+    fits = isinstance(value, (int, kind)) and not isinstance(value, bool) and low <= value < float("inf")
+    if not fits and value is not default:
+        raise _unfit(key, value, f"a {'whole ' if kind is int else ''}number of at least {low}")
+    return value
+
+
+def _unfit(key: str, value: Any, accepted: str) -> ConfigError:
+    return ConfigError(
+        f"The recipe key 'task.{key}' got {value!r}; it takes {accepted}. Change task.{key}=..."
+    )
 
 
 def prepare_language_model(recipe: Recipe, text: Text) -> tuple[SpikingModel, list[str]]:
     """The model with its first weights, one logit a token of the vocabulary.
 
-    *Raises*: CheckpointError where `weights` belongs to another model; ConfigError for model_args.
+    *Raises*: CheckpointError where `weights` belongs to another model, or learned with another tokenizer; ConfigError
+    for model_args.
     """
     torch.manual_seed(seed_of(recipe, WEIGHTS))
     model = create_model(recipe.model, **{**recipe.model_args, "vocabulary": text.train.vocabulary})
     if recipe.weights is not None:
-        load_weights(model, recipe.weights)
+        check_fingerprint(load_weights(model, recipe.weights), text.train)
     return model, []
 
 
@@ -104,7 +136,7 @@ class TextBatches:
             text.train, context=text.context, batch=recipe.batch_size, seed=seed_of(recipe, ORDER)
         )
         a_pass = len(text.train) // (recipe.batch_size * text.context)
-        self.steps = int(recipe.task.get("steps") or max(1, a_pass))
+        self.steps: int = recipe.task.get("steps") or max(1, a_pass)
         """Optimizer steps in an epoch: task.steps, or as many as there is text."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[list[Part]]:
