@@ -44,6 +44,19 @@ def test_measured_additions_are_those_that_happen() -> None:
     assert (result.basis, result.samples) == ("measured", 5)
 
 
+@pytest.mark.parametrize("unit", [1.0, 0.25, 0.3])
+def test_a_row_says_what_its_integers_stand_for(unit: float) -> None:
+    x = torch.arange(8.0).view(1, 8)
+    model = Net(lambda x, a, c: c(a(x) * unit), a=Fire(ILIF()), c=nn.Linear(8, 3))
+    found = audit(model, x, data=x)
+    row = next(row for row in found.layers if row.op == "aten.linear.default")
+    assert row.unit == pytest.approx(unit)
+    read = x.clamp(0, 4).sum() * unit
+    assert row.additions == pytest.approx(float(read) / row.unit * 3)
+    real = audit(nn.Linear(8, 3), x, data=x)
+    assert [row.unit for row in real.layers] == [None]
+
+
 def test_of_two_integer_factors_the_rarer_is_charged() -> None:
     x = torch.zeros(1, 2, 3, 4)
     x[0, 0, 0, :2], x[0, 1] = 4.0, 1.0

@@ -39,7 +39,8 @@ class LayerRow:
     values. `functions` are evaluations of exp, roots and the like. `dense_macs` are those of the dense
     twin, which has real activations, counts padding as FLOP counters do, and sees a static input once.
     `domain` says what values the operation meets, `density` how many of them are not zero, `firing_rate`
-    the mean integer; both are None where nothing was measured. `low` and `high` bound the output (None:
+    the mean integer; both are None where nothing was measured. `unit` is the real number that one of these integers
+    stands for, None where there are none or it is not one number. `low` and `high` bound the output (None:
     unbounded), `bits` is the width that holds every partial sum exactly, with 8-bit weights. Bytes are those of the
     audit's table, on all memories; `traffic` and `dense_traffic` have them by kind of data and memory.
     """
@@ -74,6 +75,7 @@ class LayerRow:
     dense_bytes_written: float = 0.0
     traffic: tuple[Traffic, ...] = ()
     dense_traffic: tuple[Traffic, ...] = ()
+    unit: float | None = None
 
 
 @dataclass(frozen=True)

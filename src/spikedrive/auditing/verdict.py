@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import spikedrive
+from spikedrive.auditing import spread
 from spikedrive.auditing.adapters import adapted
 from spikedrive.auditing.bounds import Proof, declared_domains, propagate
 from spikedrive.auditing.energy import TABLES, EnergyTable, Traffic, Work, table_of
 from spikedrive.auditing.energy.movement import Mover
-from spikedrive.auditing.ledger import Tally
+from spikedrive.auditing.ledger import Event, Tally
 from spikedrive.auditing.measure import Activity, Rates, measure
 from spikedrive.auditing.result import (
     Audit,
@@ -190,8 +191,20 @@ def _row(operation: _Operation, energy: EnergyTable, rates: Rates) -> LayerRow:
         lookups=work.lookups, membrane_updates=work.membrane_updates, joules=energy.joules(work),
         dense_joules=energy.joules(dense), low=_finite(tally.low), high=_finite(tally.high), bits=tally.bits,
         bytes_read=read, bytes_written=written, dense_bytes_read=dense_read, dense_bytes_written=dense_written,
-        traffic=moved, dense_traffic=dense_moved,
+        traffic=moved, dense_traffic=dense_moved, unit=_unit(tally.observed),
     )  # fmt: skip
+
+
+def _unit(event: Event | None) -> float | None:
+    """What one of an event's integers stands for, where that is one number and zero stands for zero."""
+    if (
+        event is None
+        or not event.gain.numel()
+        or not spread.is_uniform(event.gain)
+        or bool(event.offset.any())
+    ):
+        return None
+    return abs(float(event.gain.flatten()[0]))
 
 
 def _finite(bound: float | None) -> float | None:

@@ -43,14 +43,15 @@ class Meta:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Integer logits (B, K), the real number that one unit stands for, and the neurons' integers if asked.
+    """Integer logits (B, K), the real number that one unit stands for, and the integers that were asked for.
 
-    Shapes: neurons path -> (T, B, ...).
+    Shapes: neurons path -> (T, B, ...); tensors, of a stream's step, operation -> (B, ...).
     """
 
     logits_int: np.ndarray
     scale: float
     neurons: dict[str, np.ndarray] = field(default_factory=dict)
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def logits(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from spikedrive.engine.interpreter import interpret
 from spikedrive.engine.ir import Input, Neuron, Op, Value, check_reach
 from spikedrive.engine.layout import Concat, Pad, Permute, Reshape, Slice
 from spikedrive.engine.measure.costs import in_use
-from spikedrive.errors import ShapeError, StateError
+from spikedrive.errors import ShapeError, StateError, unknown_name
 
 if TYPE_CHECKING:
     from spikedrive.engine.runtime import Program, Result
@@ -77,8 +77,11 @@ class Stream:
         )
         self._steps = self._batch = 0
 
-    def __call__(self, x: Any) -> Result:
-        """The answer after one more step."""
+    def __call__(self, x: Any, *, tensors: Sequence[str] = ()) -> Result:
+        """The answer after one more step, and the integers of the operations named in `tensors` at this step.
+
+        Raises: UnknownNameError for an operation that there is not.
+        """
         from spikedrive.engine.runtime import Result
 
         step = self.program.check_input(x, steps=1)
@@ -92,11 +95,15 @@ class Stream:
                 f"The stream got step {self._steps + 1}; it takes {self.most_steps}, beyond which its sums could leave "
                 "64 bits. Call reset() now and then."
             )
-        logits = self._memory.step(step)
+        for name in tensors:
+            if name not in self._values:
+                raise unknown_name("operation", name, self._values)
+        logits, *kept = self._memory.step(step, [self._ops[-1].name, *tensors])
         self._steps, self._batch = self._steps + 1, step.shape[1]
         averages = self._ops[-1].name in self._averages
         scale = self.program.output.scale * (self.program.steps / self._steps if averages else 1)
-        return Result(logits.astype(np.int64), scale)
+        found = dict(zip(tensors, kept, strict=True))
+        return Result(logits.astype(np.int64), scale, tensors=found)
 
     def reset(self) -> None:
         """Forget the input so far."""
@@ -131,10 +138,10 @@ class _Interpreted:
         self._ops, self._values, self.carried = ops, values, carried
         self._arrays = dict[str, np.ndarray]()
 
-    def step(self, x: np.ndarray) -> np.ndarray:
-        """The answer (B, K) to one step (1, B, ...)."""
-        answer = self._ops[-1].name
-        return interpret(self._ops, self._values, x, {answer}, self._arrays)[answer][0]
+    def step(self, x: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
+        """What the named operations (B, ...) hold at one step (1, B, ...)."""
+        found = interpret(self._ops, self._values, x, set(names), self._arrays)
+        return [found[name][0] for name in names]
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -156,12 +163,13 @@ class _Native:
         self._places = {op.name: place for place, op in enumerate(ops)}
         self.carried, self._threads, self._state = carried, threads, native.run.State()
 
-    def step(self, x: np.ndarray) -> np.ndarray:
-        """The answer (B, K) to one step (1, B, ...)."""
+    def step(self, x: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
+        """What the named operations (B, ...) hold at one step (1, B, ...)."""
         # wider integers than bytes go in as the bytes of 32 bits each
         wide = np.ascontiguousarray(x, np.uint8 if x.itemsize == 1 else np.int32).view(np.uint8)
-        (found,) = self._engine.step(wide, x.shape[1], [len(self._places) - 1], self._threads, self._state)
-        return found[0]
+        places = [self._places[name] for name in names]
+        found = self._engine.step(wide, x.shape[1], places, self._threads, self._state)
+        return [array[0] for array in found]
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
