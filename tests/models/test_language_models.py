@@ -106,9 +106,20 @@ def test_every_layer_of_the_released_form_multiplies() -> None:
     assert found >= {"key", "value", "gate", "output", "head"}
 
 
+@pytest.mark.parametrize("mixer", SEQUENCE_MIXERS)
+def test_the_card_says_of_each_mixer_what_the_audit_proves(mixer: str) -> None:
+    card = MODELS["spiking_lm"].card
+    assert card.verdict_released is card.verdict_repaired is None
+    assert set(card.verdicts) == {f"mixer={name}" for name in SEQUENCE_MIXERS}
+    model = tiny(mixer, depth=1)
+    found = [sd.audit(form, texts(1, 1)).verdict for form in (model, sd.fuse(model))]
+    assert found == [card.verdicts[f"mixer={mixer}"]] * 2
+
+
 def test_the_additive_form_needs_additions_only() -> None:
-    model = tiny("spike_memory")
-    assert sd.audit(sd.fuse(model), texts(1, 1)).verdict == model.card.verdict_repaired == "additive"
+    card, model = MODELS["spikegpt_additive_6m"].card, tiny("spike_memory")
+    assert sd.audit(model, texts(1, 1)).verdict == card.verdict_released == "additive"
+    assert sd.audit(sd.fuse(model), texts(1, 1)).verdict == card.verdict_repaired == "additive"
 
 
 def test_the_additive_form_compiles_and_streams_what_the_float_model_answers() -> None:
@@ -124,6 +135,31 @@ def test_the_additive_form_compiles_and_streams_what_the_float_model_answers() -
         assert np.array_equal(first, twin(token[None])[0].numpy() / program.output.scale)
         answers.append(first)
     assert not np.array_equal(answers[0], answers[-1])
+
+
+def test_a_stream_gives_the_integers_inside_of_a_step() -> None:
+    model, ids = tiny("spike_memory"), texts(5, 3)
+    program = sd.compile(model, ids[:1, :1])
+    whole = Twin(program, model).model
+    streams = [program.stream(runtime=runtime) for runtime in RUNTIMES]
+    names = list(program.neurons.values())
+    neurons = [whole.get_submodule(path) for path in program.neurons]
+    fired: list[torch.Tensor] = []
+    hooks = [n.register_forward_hook(lambda _module, _given, y: fired.append(y)) for n in neurons]
+    twin = sd.Stream(whole, along="tokens")
+    for token in ids:
+        fired.clear()
+        twin(token[None])
+        for stream in streams:
+            found = stream(token.numpy(), tensors=names).tensors
+            assert list(found) == names
+            for integers, wanted in zip(found.values(), fired, strict=True):
+                assert np.array_equal(integers, wanted[0].detach().numpy())
+    assert any(y.any() for y in fired)
+    for hook in hooks:
+        hook.remove()
+    with pytest.raises(UnknownNameError, match="There is no operation named 'headd'"):
+        streams[0](ids[0].numpy(), tensors=["headd"])
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,11 @@ class ModelCard:
     unpublished: str = ""
     """Why `published` holds no accuracy, where it holds none."""
     verdict_released: Verdict | None = None
-    """What the audit says of the model as it trains."""
+    """What the audit says of the model as it trains; None where `verdicts` say it."""
     verdict_repaired: Verdict | None = None
-    """What the audit says of `fuse(model, dense_separable=True)`."""
+    """What the audit says of `fuse(model, dense_separable=True)`; None where `verdicts` say it."""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    """Of both forms by the argument that decides it, `name=value`."""
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tag to url, sha256, licence and measured figures."""
     licence: str = "Apache-2.0"
