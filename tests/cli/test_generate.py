@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 import spikedrive as sd
 from cli.conftest import Command
+from spikedrive.cli.activity import EnergyMeter
 from spikedrive.data.text import ByteTokenizer, load_tokens
 from spikedrive.engine.twin import Twin
 from spikedrive.errors import ConfigError, DataError
@@ -34,7 +36,10 @@ def test_the_engine_gives_the_tokens_of_the_float_model_with_its_weights(
 ) -> None:
     words = ("generate", checkpoint, "--prompt", "To be", "--tokens", "12", "--temperature", "0", "--json")
     plain, compiled = (json.loads(command(*words, *more).out) for more in ((), ("--engine",)))
-    assert plain["tokens_per_s"] > 0 and plain["picojoules_per_token"] > 0 and 0 < plain["firing_rate"] < 4
+    for answer in (plain, compiled):
+        assert answer["tokens_per_s"] > 0 and answer["median_tokens_per_s"] > 0
+        # the last token is drawn, and read by nobody
+        assert answer["tokens_read"] == len(b"To be") + 11
     assert plain["text"] == ByteTokenizer().decode(plain["tokens"])
     model = sd.load_model(checkpoint)
     stream = sd.Stream(Twin(sd.compile(model, torch.zeros(1, 1).long()), model).model, along="tokens")
@@ -44,6 +49,13 @@ def test_the_engine_gives_the_tokens_of_the_float_model_with_its_weights(
 
     tokens = list(generate(step, list(b"To be"), tokens=12, sampling=Sampling(temperature=0)))
     assert compiled["tokens"] == tokens
+    # what the program counts is what hooks see on the float model with its weights, fed the same tokens
+    twin = Twin(sd.compile(model, torch.zeros(1, 1).long()), model).model
+    meter = EnergyMeter(twin, list(b"To be"))
+    with torch.inference_mode(), meter.watching(16):
+        twin(torch.tensor([*b"To be", *tokens[:-1]])[:, None])
+    assert 0 < compiled["firing_rate"] == pytest.approx(meter.firing_rate)
+    assert 0 < compiled["picojoules_per_token"] == pytest.approx(1e12 * meter.joules)
     assert len(set(tokens)) > 1
 
 
@@ -51,7 +63,21 @@ def test_figures_stand_on_stderr_and_text_on_stdout(command: Command, checkpoint
     words = ("generate", checkpoint, "--prompt", "Now", "--tokens", "8", "--seed")
     first, other = (command(*words, seed) for seed in ("3", "4"))
     assert first.out != other.out
-    assert "tokens/s, firing rate" in first.err and "pJ a token" in first.err
+    assert re.fullmatch(
+        r"[\d.]+ tokens/s, prompt included \(median [\d.]+\); mean of the 10 tokens read: firing rate [\d.]+, "
+        r"\d+ pJ a token \(median \d+; table 45nm\)\n",
+        first.err,
+    ), first.err
+
+
+def test_a_model_without_neurons_is_said_to_have_none(command: Command) -> None:
+    words = ("generate", "gpt_dense_6m", "--prompt", "Now", "--tokens", "2")
+    assert "mean of the 4 tokens read: no neurons, " in command(*words).err
+    answer = json.loads(command(*words, "--json").out)
+    assert answer["firing_rate"] is None and answer["neuron_layers"] == 0
+    assert answer["picojoules_per_token"] == answer["median_picojoules_per_token"] > 0
+    # an event of the EGRU carries its value
+    assert "read: neurons without spikes, " in command("generate", "egru_6m", *words[2:]).err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +14,11 @@ from spikedrive.cli.output import JsonFlag, emit, note, shown
 from spikedrive.errors import DataError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from spikedrive.blocks.language import LanguageModel
+    from spikedrive.cli.activity import EnergyMeter
+    from spikedrive.tasks.generate import Step
 
 
 def verb(
@@ -33,7 +40,7 @@ def verb(
 ) -> None:
     """Continue a text.
 
-    Tokens are printed as they come; tokens/s, firing rate and picojoules a token stand on stderr.
+    Tokens are printed as they come; tokens/s, firing rate and picojoules a token stand on stderr at the end.
     """
     from spikedrive.cli.activity import EnergyMeter
     from spikedrive.cli.language import load_language_model, open_tokenizer_of
@@ -50,8 +57,8 @@ def verb(
             f"together fit into it. Set --tokens {max(1, loaded.context - len(given))} or less, or shorten the prompt."
         )
     meter = EnergyMeter(loaded, given)
-    step = engine_step(loaded) if engine else model_step(loaded, meter)
-    more, text, started = words.stream(), "", time.perf_counter()
+    step = engine_step(loaded, meter) if engine else model_step(loaded, meter)
+    more, text = words.stream(), ""
     drawn: list[int] = []
 
     def give(piece: str) -> None:
@@ -60,23 +67,29 @@ def verb(
         if not as_json:
             typer.echo(shown(piece), nl=False)
 
+    times = [time.perf_counter()]
     for token in generate(step, given, tokens=tokens, sampling=sampling):
         drawn.append(token)
         give(more(token))
-    rate = len(drawn) / (time.perf_counter() - started)
+        times.append(time.perf_counter())
     give(more.end())
+    # the first token waits for the whole prompt
+    seconds = [after - before for before, after in pairwise(times)][1:] or [times[1] - times[0]]
+    rates = {"tokens_per_s": len(drawn) / (times[-1] - times[0]), "median_tokens_per_s": 1 / median(seconds)}
     if not as_json:
         typer.echo()
-        note(_line(meter, rate))
+        note(figures(meter, rates))
+        return
     answer: dict[str, Any] = {
-        "model": model, "engine": engine, "prompt": prompt, "text": text, "tokens": drawn, "tokens_per_s": rate,
-        "firing_rate": meter.firing_rate, "picojoules_per_token": 1e12 * meter.joules,
+        "model": model, "engine": engine, "prompt": prompt, "text": text, "tokens": drawn, **rates,
+        "tokens_read": meter.tokens, "neuron_layers": meter.neuron_layers, "firing_rate": meter.firing_rate,
+        "picojoules_per_token": 1e12 * meter.joules, "median_picojoules_per_token": 1e12 * meter.median_joules,
+        "energy_table": meter.table,
     }  # fmt: skip
-    if as_json:
-        emit(answer, "", True)
+    emit(answer, "", True)
 
 
-def model_step(model: LanguageModel, meter: Any) -> Any:
+def model_step(model: LanguageModel, meter: EnergyMeter) -> Step:
     """A step of the model in PyTorch, watched by `meter`."""
     import torch
 
@@ -84,32 +97,39 @@ def model_step(model: LanguageModel, meter: Any) -> Any:
 
     stream = Stream(model, along="tokens")
 
-    def step(ids: Any) -> Any:
+    def step(ids: Sequence[int]) -> Tensor:
         with torch.inference_mode(), meter.watching(len(ids)):
-            return stream(torch.tensor(ids)[:, None])[-1, 0]
+            return stream(torch.tensor(list(ids))[:, None])[-1, 0]
 
     return step
 
 
-def engine_step(model: LanguageModel) -> Any:
-    """A step of the model's integer program.
+def engine_step(model: LanguageModel, meter: EnergyMeter) -> Step:
+    """A step of the model's integer program, counted by `meter`.
 
     *Raises*: LoweringError for a model that multiplies.
     """
-    import numpy as np
     import torch
 
     from spikedrive.engine import compile
 
     stream = compile(model, torch.zeros(1, 1, dtype=torch.int64)).stream()
 
-    def step(ids: Any) -> Any:
-        answers = [stream(np.array([token])) for token in ids]
-        return torch.from_numpy(np.asarray(answers[-1].logits[0], dtype=np.float64))
+    def step(ids: Sequence[int]) -> Tensor:
+        answers = [meter.step(stream, token) for token in ids]
+        return torch.from_numpy(answers[-1].logits[0])
 
     return step
 
 
-def _line(meter: Any, rate: float) -> str:
-    firing = "" if meter.firing_rate is None else f", firing rate {meter.firing_rate:.3f}"
-    return f"{rate:.1f} tokens/s{firing}, {1e12 * meter.joules:.0f} pJ a token"
+def figures(meter: EnergyMeter, rates: Mapping[str, float]) -> str:
+    """What was measured, over which tokens."""
+    if meter.firing_rate is not None:
+        firing = f"firing rate {meter.firing_rate:.3f}"
+    else:
+        firing = "neurons without spikes" if meter.neuron_layers else "no neurons"
+    return (
+        f"{rates['tokens_per_s']:.1f} tokens/s, prompt included (median {rates['median_tokens_per_s']:.1f}); "
+        f"mean of the {meter.tokens} tokens read: {firing}, {1e12 * meter.joules:.0f} pJ a token "
+        f"(median {1e12 * meter.median_joules:.0f}; table {meter.table})"
+    )
