@@ -163,7 +163,9 @@ def test_a_prompt_that_is_no_utf8_is_refused(command: Command) -> None:
 
 def test_a_tokenizer_is_no_matter_of_images(command: Command, texts: Path) -> None:
     answer = command("eval", "sew_resnet_nano.fashion", "--data", texts, "--tokenizer", "bytes")
-    assert answer.code == 2 and "takes images; --tokenizer is about text. Leave it out" in answer.err
+    assert (
+        answer.code == 2 and "task accuracy got --tokenizer; it takes --data, --split. Leave it" in answer.err
+    )
 
 
 def test_control_characters_are_shown_on_a_terminal(
@@ -181,3 +183,45 @@ def test_control_characters_are_shown_on_a_terminal(
     answer = command(*words)
     assert answer.out == r"\x1b\x1b\x1b" + "\n"
     assert "\x1b" not in answer.err
+
+
+def test_recall_stands_beside_chance(command: Command, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "m.safetensors"
+    sd.save_model(sd.create_model("spikegpt_6m", width=16, depth=1).eval(), path)
+    words = ("eval", path, "--task", "mqar", "--pairs", 4, "--length", 32, "--samples", 9)
+    found = json.loads(command(*words, "--json").out)
+    assert found == json.loads(command(*words, "--json").out)
+    assert (found["task"], found["chance"], found["answers"], found["samples"]) == ("mqar", 0.25, 36, 9)
+    assert 0 <= found["accuracy"] < 0.25 and json.loads(command(*words, "--seed", 1, "--json").out) != found
+    assert re.search(
+        r"% of 36 values recalled, by chance 25.00% \(4 pairs in 32 tokens, 9 texts\)", command(*words).out
+    )
+    words = ("eval", path, "--task", "passkey", "--samples", 3)
+    found = json.loads(command(*words, "--json").out)
+    assert (found["chance"], found["samples"], found["length"], found["answers"]) == (1e-5, 3, 256, 18)
+    assert "0.00% of 3 numbers recalled, by chance 1e-05 (5 digits in 256 tokens)" in command(*words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--task", "mqar", "--data", "x"),
+            "The task mqar got --data; it takes --length, --samples, --seed, --pairs",
+        ),
+        (
+            ("--task", "accuracy", "--data", "x"),
+            "takes tokenss?, and the task accuracy came; it can be asked for perp",
+        ),
+        ((), "The task perplexity came without --data; it takes text. Add --data FOLDER"),
+        (("--task", "mqar", "--length", "8"), "takes at least 32 tokens for 8 pairs"),
+        (("--task", "passkey", "--length", "8"), "with this tokenizer it takes at least"),
+    ],
+)
+def test_other_questions_are_refused(
+    words: tuple[str, ...], message: str, command: Command, tmp_path: Path
+) -> None:
+    sd.save_model(sd.create_model("spikegpt_6m", width=16, depth=1).eval(), tmp_path / "m.safetensors")
+    answer = command("eval", tmp_path / "m.safetensors", *words)
+    assert answer.code == 2 and re.search(message, answer.err), answer.err

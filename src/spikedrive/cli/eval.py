@@ -1,8 +1,8 @@
-"""`spikedrive eval`: accuracy of a trained classifier, perplexity of a trained language model."""
+"""`spikedrive eval`: accuracy of a trained classifier; perplexity, or recall, of a trained language model."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,65 +12,141 @@ from spikedrive.errors import ConfigError
 if TYPE_CHECKING:
     from spikedrive.blocks import SpikingModel
 
+TAKES = {
+    "accuracy": ("data", "split"),
+    "perplexity": ("data", "split", "tokenizer"),
+    "mqar": ("length", "samples", "seed", "pairs"),
+    "passkey": ("length", "samples", "seed", "digits", "tokenizer"),
+}
+"""The options of each task, beside those that all have."""
+
 
 def verb(
     run: Annotated[str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's folder or a checkpoint.")],
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A folder of class folders, an .npz, an idx folder or a bundled name; for text a folder or a name."
         ),
-    ],
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which part of the data.")] = "test",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images or windows of text at a time.")] = 128,
+    ] = None,
+    split: Annotated[
+        Literal["train", "val", "test"] | None, typer.Option(help="Which part of the data; test by default.")
+    ] = None,
+    task: Annotated[
+        Literal["accuracy", "perplexity", "mqar", "passkey"] | None,
+        typer.Option(
+            help="accuracy on images; of language models perplexity on text, or whether they recall: mqar (values of "
+            "keys) or passkey (a number in filler text). By default the first that the model can do."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images or texts at a time.")] = 128,
     tokenizer: Annotated[
         str | None, typer.Option(help="'bytes' or a tokenizer.json, in place of the checkpoint's own copy.")
     ] = None,
+    length: Annotated[
+        int | None, typer.Option(help="Of mqar and passkey: tokens of a text; those trained with by default.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Of mqar and passkey: texts; 100 by default.")] = None,
+    pairs: Annotated[
+        int | None, typer.Option(help="Of mqar: keys with values in a text; 8 by default.")
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option(help="Of passkey: digits of the number; 5 by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of mqar and passkey: which texts; 0 by default.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure accuracy on images with labels, or bits a byte and perplexity on text."""
-    from spikedrive.cli.target import checkpoint_path, images_for, load_trained
+    """Measure accuracy on images with labels, bits a byte and perplexity on text, or recall.
+
+    Recall stands beside what guessing would give.
+    """
+    from spikedrive.cli.target import checkpoint_path
     from spikedrive.models import load_model
-    from spikedrive.training import evaluate
 
     loaded = load_model(checkpoint_path(run))
-    if loaded.input == "tokens":
-        _perplexity(loaded, run, data, split, batch_size, tokenizer, as_json)
-        return
-    if tokenizer is not None:
-        raise ConfigError(f"{run} takes images; --tokenizer is about text. Leave it out.")
-    model = load_trained(run)
-    images = images_for(model, data, split)
-    result = evaluate(
-        model, images, batch_size=batch_size, mean=model.metadata["mean"], std=model.metadata["std"]
-    )
-    answer = {"run": run, "data": data, "split": split, "images": len(images)}
+    kinds = ("perplexity", "mqar", "passkey") if loaded.input == "tokens" else ("accuracy",)
+    chosen = task or kinds[0]
+    if chosen not in kinds:
+        raise ConfigError(
+            f"{run} takes {loaded.input}s, and the task {chosen} came; it can be asked for {', '.join(kinds)}. Choose "
+            "one of these, or leave --task out."
+        )
+    options: dict[str, Any] = {
+        "data": data, "split": split, "tokenizer": tokenizer, "length": length, "samples": samples, "pairs": pairs,
+        "digits": digits, "seed": seed,
+    }  # fmt: skip
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key not in TAKES[chosen]:
+            raise ConfigError(
+                f"The task {chosen} got --{key}; it takes {', '.join(f'--{k}' for k in TAKES[chosen])}. Leave it out."
+            )
+    if "data" in TAKES[chosen] and data is None:
+        what = "images with labels" if chosen == "accuracy" else "text"
+        raise ConfigError(f"The task {chosen} came without --data; it takes {what}. Add --data FOLDER.")
+    judge = {"accuracy": _accuracy, "perplexity": _perplexity, "mqar": _mqar, "passkey": _passkey}[chosen]
+    found, said = judge(loaded, run, batch_size, given)
+    emit({"run": run, "task": chosen, **found}, said, as_json)
+
+
+Found = tuple[dict[str, Any], str]
+"""What goes into the JSON, and the same for people."""
+
+
+def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    from spikedrive.cli.target import images_for, load_trained
+    from spikedrive.training import evaluate
+
+    model, split = load_trained(run), given.get("split", "test")
+    images, known = images_for(model, given["data"], split), model.metadata
+    result = evaluate(model, images, batch_size=batch_size, mean=known["mean"], std=known["std"])
+    answer = {"data": given["data"], "split": split, "images": len(images)}
     answer |= {key: float(result[key]) for key in ("accuracy", "loss")}
-    emit(
-        answer,
-        f"accuracy {answer['accuracy']:.2%}, loss {answer['loss']:.4f} on {len(images)} images",
-        as_json,
-    )
+    return answer, f"accuracy {answer['accuracy']:.2%}, loss {answer['loss']:.4f} on {len(images)} images"
 
 
-def _perplexity(
-    model: SpikingModel,
-    run: str,
-    data: str,
-    split: str,
-    batch_size: int,
-    tokenizer: str | None,
-    as_json: bool,
-) -> None:
+def _perplexity(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:
     from spikedrive.cli.language import open_tokenizer_of
     from spikedrive.data.text import load_tokens
     from spikedrive.training import evaluate_text
 
-    tokens = load_tokens(data, split, open_tokenizer_of(model, tokenizer))
-    context = int(model.metadata.get("context", 256))
-    found = evaluate_text(model, tokens, context=context, batch_size=batch_size)
-    emit(
-        {"run": run, "data": data, "split": split, **found},
-        f"{found['bits_per_byte']:.4f} bits a byte, perplexity {found['perplexity']:.3f} on {found['tokens']} tokens",
-        as_json,
+    split, words = given.get("split", "test"), open_tokenizer_of(model, given.get("tokenizer"))
+    tokens = load_tokens(given["data"], split, words)
+    found = evaluate_text(model, tokens, context=_context(model), batch_size=batch_size)
+    said = f"{found['bits_per_byte']:.4f} bits a byte, perplexity {found['perplexity']:.3f} on {found['tokens']} tokens"
+    return {"data": given["data"], "split": split, **found}, said
+
+
+def _mqar(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    from spikedrive.tasks.answers import answer
+    from spikedrive.tasks.mqar import multi_query_recall
+
+    settings = {"length": _context(model), "samples": 100, "pairs": 8, "seed": 0, **given}
+    asked = multi_query_recall(model.classes, **settings)
+    found = answer(model, asked, batch_size=batch_size)
+    said = (
+        f"{found['accuracy']:.2%} of {found['answers']} values recalled, by chance {asked.chance:.2%} "
+        f"({settings['pairs']} pairs in {settings['length']} tokens, {found['samples']} texts)"
     )
+    return {**settings, **found, "chance": asked.chance}, said
+
+
+def _passkey(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    from spikedrive.cli.language import open_tokenizer_of
+    from spikedrive.tasks.answers import answer
+    from spikedrive.tasks.passkey import passkey
+
+    words = open_tokenizer_of(model, given.pop("tokenizer", None))
+    settings = {"length": _context(model), "samples": 100, "digits": 5, "seed": 0, **given}
+    asked = passkey(words, **settings)
+    found = answer(model, asked, batch_size=batch_size)
+    said = (
+        f"{found['all_right']:.2%} of {found['samples']} numbers recalled, by chance {asked.chance:.2g} "
+        f"({settings['digits']} digits in {settings['length']} tokens); {found['accuracy']:.2%} of their tokens"
+    )
+    return {**settings, **found, "chance": asked.chance}, said
+
+
+def _context(model: SpikingModel) -> int:
+    """Tokens of a text that the model learned from."""
+    return int(model.metadata.get("context", 256))
