@@ -18,8 +18,9 @@ def multi_query_recall(
 ) -> Questions:
     """`pairs` keys with a value behind each, then each key once more among random tokens; behind it its value is right.
 
-    Keys are of the lower half of the vocabulary, values of the upper half, and none of either comes twice. Queries stand
-    in every second place behind the pairs, near ones more often than far ones; a query's value does not follow it.
+    Keys are of the lower half of the vocabulary, values of the upper half, and none of either comes twice. Queries
+    stand in every second place behind the pairs, near ones more often than far ones; a query's value does not follow
+    it.
 
     *Shapes*: ids and targets (length, samples).
     *Units*: `chance` is 1 / pairs, what guessing among the values of the text gets right.
