@@ -13,10 +13,11 @@ from statistics import mean, stdev
 import audit_page
 import engine_tables
 import masked_tables
+import memory_table
 import neuron_tables
 import results
 
-MARK, ENGINE_MARK = "measured", "measured: engine"
+MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -96,6 +97,7 @@ def main() -> None:
     choice = engine_tables.choice(results.read("engine_choice"))
     _fill(docs / "performance.md", ENGINE_MARK, "\n".join(part for part in (engine, choice) if part))
     _fill(docs / "how-to" / "pretrain.md", MARK, masked_tables.page(masked_tables.measured()))
+    _fill(docs / "how-to" / "text.md", MEMORY_MARK, memory_table.page(memory_table.measured()))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 
