@@ -16,6 +16,7 @@ import masked_tables
 import memory_table
 import neuron_tables
 import results
+import spikellm_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
@@ -98,6 +99,9 @@ def main() -> None:
     _fill(docs / "performance.md", ENGINE_MARK, "\n".join(part for part in (engine, choice) if part))
     _fill(docs / "how-to" / "pretrain.md", MARK, masked_tables.page(masked_tables.measured()))
     _fill(docs / "how-to" / "text.md", MEMORY_MARK, memory_table.page(memory_table.measured()))
+    spiking = docs / "how-to" / "spikellm.md"
+    _fill(spiking, MARK, spikellm_tables.page(spikellm_tables.measured()))
+    _fill(spiking, MEMORY_MARK, spikellm_tables.memory(spikellm_tables.measured_memory()))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 

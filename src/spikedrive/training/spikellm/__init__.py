@@ -4,6 +4,7 @@ from spikedrive.training.spikellm.convert import (
     Moments,
     average_bits,
     convert_language_model,
+    linear_layers,
     observe,
     spike_linear,
 )
@@ -13,5 +14,5 @@ from spikedrive.training.spikellm.weights import QuantisedWeight, quantise_weigh
 
 __all__ = [
     "AverageBits", "Fired", "Format", "Moments", "QuantisedWeight", "SpikingLinear", "average_bits",
-    "convert_language_model", "observe", "quantise_weight", "spike_linear",
+    "convert_language_model", "linear_layers", "observe", "quantise_weight", "spike_linear",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,14 +98,14 @@ def _smooth(weight: Tensor, moments: Moments, alpha: float) -> Tensor:
 
 @torch.no_grad()
 def observe(
-    model: nn.Module, tokens: Iterable[Tensor], *, blocks: nn.ModuleList | None = None
+    model: nn.Module, batches: Iterable[Any], *, blocks: nn.ModuleList | None = None
 ) -> dict[str, Moments]:
     """The moments of what each linear layer of the model's blocks reads, by the layer's name.
 
     All from the model as it is: layers behind quantised ones are calibrated on real inputs. Layers that read the same
     tensor share one `Moments`.
 
-    *Shapes*: each of `tokens` (B, L).
+    `batches` are what the model is called with, such as tokens (B, L).
     *Raises*: ConfigError where no block holds a linear layer.
     """
     layers = dict(linear_layers(model, blocks))
@@ -134,7 +135,7 @@ def observe(
 
     handles = [layer.register_forward_pre_hook(hook(name)) for name, layer in layers.items()]
     try:
-        for batch in tokens:
+        for batch in batches:
             model(batch)
     finally:
         for handle in handles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -103,6 +104,16 @@ class SpikingLinear(nn.Module):
         layer = cls(nothing, bias, form, salient=salient)
         layer.real = weight
         return layer
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], form: Format) -> SpikingLinear:
+        """The layer that a `state_dict` is of."""
+        weight = QuantisedWeight(
+            state["codes"], state["scale"], state["zero"], state["group"], state["weight_spikes"]
+        )
+        salient = torch.zeros(len(state["group"]), dtype=torch.bool)
+        salient[state["salient_channels"]] = True
+        return cls(weight, state.get("bias"), form, salient=salient, smooth=state.get("smooth"))
 
     @property
     def weight(self) -> Tensor:
