@@ -10,12 +10,12 @@ def page(rows: list[dict[str, str]]) -> str:
     if not rows:
         return "Not measured yet.\n"
     counts = sorted({int(row["tokens"]) for row in rows})
-    head = ["state, growth, in kB after tokens", *(f"{count:,}" for count in counts)]
+    head = ["state / growth, kB, after tokens", *(f"{count:,}" for count in counts)]
     lines = [head, ["---"] * len(head)]
     for work in dict.fromkeys((row["model"], row["form"]) for row in rows):
         found = {int(row["tokens"]): row for row in rows if (row["model"], row["form"]) == work}
         cells = [
-            f"{int(found[n]['state_bytes']) / 1000:,.0f}, {int(found[n]['grown_kb']) * 1.024:,.0f}"
+            f"{int(found[n]['state_bytes']) / 1000:,.0f} / {int(found[n]['grown_kb']) * 1.024:,.0f}"
             if n in found
             else "-"
             for n in counts

@@ -44,7 +44,7 @@ def test_a_recurrent_state_stays_and_that_of_attention_grows(benchmark) -> None:
     said = table.page(
         [{**{k: str(v) for k, v in r.items()}, "cpu": "x", "date": "y", "commit": "z"} for r in rows]
     )
-    assert said.splitlines()[0].endswith("| 4 | 8 | 12 |") and "`gpt_dense_6m`, PyTorch | 1, " in said
+    assert said.splitlines()[0].endswith("| 4 | 8 | 12 |") and "`gpt_dense_6m`, PyTorch | 1 / " in said
     assert said.splitlines()[4].endswith("| - |")
 
 
