@@ -25,7 +25,7 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "meta_spikeformer_nano": {"epochs": 16},
     "spike_driven_transformer_nano": {"epochs": 20, "augment": {"RandomHorizontalFlip": {}}},
     "sew_resnet_nano": {"epochs": 16},
-    "qsd_transformer_nano": {"epochs": 12},
+    "qsd_transformer_nano": {"epochs": 16, "augment": {"RandomHorizontalFlip": {}}},
     "e_spikeformer_nano": {"epochs": 16},
     "spiking_mlp_nano": {"epochs": 8, "augment": {"RandomHorizontalFlip": {}}},
 }
