@@ -1,4 +1,4 @@
-"""Refuses files and folders that have grown past the house rules.
+"""Refuses files and folders that have grown past the house rules, and tests of one name.
 
 Usage: python tools/check_sizes.py [ROOT]
 """
@@ -6,6 +6,7 @@ Usage: python tools/check_sizes.py [ROOT]
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 MOST_LINES = 600
@@ -35,6 +36,12 @@ def faults(root: Path) -> list[str]:
         if path.name in VAGUE_NAMES:
             found.append(
                 f"{path.relative_to(root)} has a name that says nothing; name the idea that it holds."
+            )
+    tests = [path for path in sources if path.name.startswith("test_")]
+    for name, count in sorted(Counter(path.name for path in tests).items()):
+        if count > 1:
+            found.append(
+                f"{count} files are named {name}; pytest tells test files apart by name. Rename one."
             )
     for folder in sorted({p.parent for p in sources if p.is_relative_to(root / "src")}):
         count = sum(p.is_file() for p in folder.iterdir())

@@ -33,7 +33,11 @@ def test_each_limit_is_noticed(check: ModuleType, tmp_path: Path) -> None:
     (crowded / "part0.py").write_text("x = 1\n" * 601)
     (crowded / "part1.py").rename(crowded / "utils.py")
     (tmp_path / "README.md").write_text("line\n" * 151)
+    for area in ("cli", "training"):
+        (tmp_path / "tests" / area).mkdir(parents=True)
+        (tmp_path / "tests" / area / "test_activity.py").write_text("x = 1\n")
     assert sorted(check.faults(tmp_path)) == [
+        "2 files are named test_activity.py; pytest tells test files apart by name. Rename one.",
         "README.md has more than 150 lines. Move some of it to docs/.",
         "src/spikedrive/blocks has 13 files; at most 12. Make a folder.",
         "src/spikedrive/blocks/part0.py has 601 lines; at most 600. Split it by idea.",
