@@ -15,19 +15,20 @@ from fnmatch import fnmatch
 
 import results
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import spikedrive as sd
 from spikedrive.auditing import Audit
-from spikedrive.models import MODELS
+from spikedrive.blocks import SpikingModel
+from spikedrive.blocks.model import ModelCard
+from spikedrive.cli.target import example_input
 
 
 def main() -> None:
     """Audit what was asked for, and write it model by model, so that an interrupted run keeps what it has."""
     options = _options()
     results.refuse_while_red()
-    # models of tokens have no picture on their cards
-    for name in (n for n in sd.list_models() if MODELS[n].card.input != "tokens"):
+    for name in sd.list_models():
         if any(fnmatch(name, pattern) for pattern in options.models):
             row = row_of(name)
             print(
@@ -42,14 +43,14 @@ def row_of(name: str) -> dict[str, object]:
     """What the table says of one model."""
     torch.manual_seed(0)
     model = _as_if_trained(sd.create_model(name, as_released=True)).eval()
-    steps, *size = model.card.steps, *model.card.input_size
-    example = torch.rand(1, *size) if model.card.input == "image" else torch.rand(steps, 1, *size)
+    card = sd.get_card(name)
+    example = _example(model, card)
     released = sd.audit(model, example)
     repaired = sd.make_additive(model, example=example)
     after = sd.audit(repaired.model, example)
     return {
         "model": name,
-        "paper": model.card.paper,
+        "paper": card.paper,
         "released": released.verdict,
         "multiplications": _left(released),
         "why": _reasons(released),
@@ -63,7 +64,15 @@ def row_of(name: str) -> dict[str, object]:
     }
 
 
-def _as_if_trained(model: nn.Module) -> nn.Module:
+def _example(model: SpikingModel, card: ModelCard) -> Tensor:
+    """A batch of one of what the card names; of a text one token, as every position does the same."""
+    if card.input == "tokens":
+        return example_input(model)
+    lead = (1,) if card.input == "image" else (card.steps, 1)
+    return torch.rand(*lead, *card.input_size)
+
+
+def _as_if_trained(model: SpikingModel) -> SpikingModel:
     for part in model.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             for numbers in (part.weight, part.bias, part.running_mean, part.running_var):
