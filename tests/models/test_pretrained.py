@@ -24,10 +24,8 @@ SMALL = "sew_resnet_nano"
 # the audit and the engine of one family always, of the others where there is time
 FAMILIES = [pytest.param(n, marks=[] if n.startswith(SMALL) else [pytest.mark.slow]) for n in NAMES]
 
-
-# what the shipped files are to reach on the test images, and which of them do not yet
+# what the shipped files are to reach on the test images
 BAR, BEST_BAR = 0.91, 0.925
-BELOW = {"qsd_transformer_nano.fashion": "90.7 % after 12 epochs"}
 
 
 def card_of(name: str) -> dict[str, Any]:
@@ -70,9 +68,7 @@ def test_a_card_agrees_with_itself_and_keeps_to_its_budget(name: str) -> None:
     assert card["engine"]["equal"]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.xfail(reason=BELOW[n])) if n in BELOW else n for n in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_accuracy_reaches_its_bar(name: str) -> None:
     assert card_of(name)["accuracy"] >= BAR
 
