@@ -20,8 +20,8 @@ from torch import Tensor, nn
 import spikedrive as sd
 from spikedrive.auditing import Audit
 from spikedrive.blocks import SpikingModel
-from spikedrive.blocks.model import ModelCard
 from spikedrive.cli.target import example_input
+from spikedrive.models import ModelCard, get_card
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def row_of(name: str) -> dict[str, object]:
     """What the table says of one model."""
     torch.manual_seed(0)
     model = _as_if_trained(sd.create_model(name, as_released=True)).eval()
-    card = sd.get_card(name)
+    card = get_card(name)
     example = _example(model, card)
     released = sd.audit(model, example)
     repaired = sd.make_additive(model, example=example)
