@@ -129,7 +129,7 @@ def _run(where: Path) -> dict[str, Any]:
 
 def _rounded(run: Path, file: Path) -> SpikingModel:
     """The run's checkpoint in fp16 at `file`, read back."""
-    sd.save_model(sd.load_model(run / BEST), file, half=True)
+    sd.save_model(sd.load_model(run / BEST), file, bits=16)
     return sd.load_model(file)
 
 

@@ -43,16 +43,36 @@ def test_channels_last_and_fp64_survive(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(x), model(x), rtol=0, atol=1e-12)
 
 
-def test_half_precision_is_kept_in_the_file_alone(tmp_path: Path) -> None:
+def test_rounding_is_kept_in_the_file_alone(tmp_path: Path) -> None:
     model = sd.create_model("meta_spikeformer_nano", **NANO)
-    for half in (False, True):
-        sd.save_model(model, tmp_path / f"{half}.safetensors", half=half)
-    loaded = sd.load_model(tmp_path / "True.safetensors").state_dict()
-    for key, value in model.state_dict().items():
-        assert loaded[key].dtype == value.dtype
-        torch.testing.assert_close(loaded[key], value, rtol=2**-11, atol=2**-25)
-    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (False, True)]
+    sizes = []
+    for bits in (None, 16, 8):
+        path = tmp_path / f"{bits}.safetensors"
+        sd.save_model(model, path, bits=bits)
+        loaded = sd.load_model(path).state_dict()
+        for key, value in model.state_dict().items():
+            assert loaded[key].dtype == value.dtype
+            if bits == 8 and value.dim() > 1:
+                # half a step of the row
+                steps = value.abs().flatten(1).amax(1) / 127
+                assert (loaded[key] - value).abs().flatten(1).amax(1).le(0.501 * steps + 1e-9).all()
+            elif bits:
+                torch.testing.assert_close(loaded[key], value, rtol=2**-11, atol=2**-25)
+            else:
+                assert torch.equal(loaded[key], value)
+        sizes.append(path.stat().st_size)
     assert sizes[1] < 0.6 * sizes[0]
+    assert sizes[2] < 0.8 * sizes[1]
+
+
+def test_eight_bits_keep_rows_of_zeros(tmp_path: Path) -> None:
+    model = sd.create_model("meta_spikeformer_nano", **NANO)
+    weight = next(p for p in model.parameters() if p.dim() > 1)
+    with torch.no_grad():
+        weight[0] = 0
+    sd.save_model(model, tmp_path / "m.safetensors", bits=8)
+    loaded = sd.load_model(tmp_path / "m.safetensors")
+    assert not next(p for p in loaded.parameters() if p.dim() > 1)[0].any()
 
 
 def test_a_partial_neuron_comes_back(tmp_path: Path) -> None:

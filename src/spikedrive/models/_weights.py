@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,7 @@ from spikedrive.files import atomic_write
 
 FORMAT = "spikedrive-model-1"
 _HEAD = "head.linear."
+_SCALE = "#scale"
 
 
 def save_model(
@@ -26,12 +27,13 @@ def save_model(
     path: str | PathLike[str],
     *,
     metadata: Mapping[str, Any] | None = None,
-    half: bool = False,
+    bits: Literal[8, 16] | None = None,
 ) -> None:
     """Write the weights and everything that `load_model` needs to build the model again.
 
-    `metadata` (JSON values: class_names, mean, std, input_size, ...) is kept beside the model's own. With `half` the
-    weights are rounded to fp16, which halves the file; they are loaded as fp32.
+    `metadata` (JSON values: class_names, mean, std, input_size, ...) is kept beside the model's own. `bits` rounds what
+    is written: 16 keeps fp16; 8 keeps tensors of two and more dimensions as int8 with a scale for each index of the
+    first, and the others in fp16. They are loaded as fp32.
 
     *Raises*: ConfigError for a model that was not built by `create_model` or whose arguments are no JSON;
     StorageError where the file cannot be written, the previous one is untouched.
@@ -62,8 +64,7 @@ def save_model(
         ) from error
     # contiguous copies: channels_last weights are stored in the usual order
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    if half:
-        tensors = {key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}
+    tensors = _rounded(tensors, bits) if bits else tensors
     with atomic_write(path) as temporary:
         # through memory: safetensors reports a full disk as an error of its own kind
         temporary.write_bytes(save(tensors, metadata={"spikedrive": text}))
@@ -138,6 +139,30 @@ def load_reference(model: SpikingModel, tensors: Mapping[str, Tensor], dead: Seq
     _load(model, kept, "The published checkpoint")
 
 
+def _rounded(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        if bits == 8 and value.dim() > 1 and value.is_floating_point():
+            scale = (value.abs().flatten(1).amax(1) / 127).clamp(min=torch.finfo(torch.float16).tiny)
+            kept[key] = (value / _as_rows(scale, value)).round().to(torch.int8)
+            kept[key + _SCALE] = scale.float()
+        else:
+            kept[key] = value.half() if value.is_floating_point() else value
+    return kept
+
+
+def _restored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: value * _as_rows(tensors[key + _SCALE], value) if key + _SCALE in tensors else value
+        for key, value in tensors.items()
+        if not key.endswith(_SCALE)
+    }
+
+
+def _as_rows(scale: Tensor, value: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (value.dim() - 1))
+
+
 def _metadata(header: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in header.items() if key not in ("format", "fused")}
 
@@ -161,7 +186,7 @@ def _read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]
             f"{path} is a safetensors file without the {FORMAT!r} header; load takes files of save_model. "
             "For published weights use from_reference."
         )
-    return header, tensors
+    return header, _restored(tensors)
 
 
 def _load(model: SpikingModel, tensors: Mapping[str, Tensor], what: str) -> None:
