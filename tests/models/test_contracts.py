@@ -346,13 +346,13 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("family", "form"), VERDICTS)
 def test_the_audit_says_what_the_card_says(family: str, form: str) -> None:
-    model = tiny(family)
+    model, card = tiny(family), MODELS[FAMILIES[family][0]].card
     if form == "repaired":
         audit = sd.audit(sd.fuse(model, dense_separable=True), inputs(family, model))
-        assert audit.verdict == model.card.verdict_repaired
+        assert audit.verdict == card.verdict_repaired
     else:
         audit = sd.audit(model, inputs(family, model))
-        assert audit.verdict == model.card.verdict_released
+        assert audit.verdict == card.verdict_released
     assert len(audit.analog) == 1
     assert audit.analog[0].startswith(("stem.", "stages.0."))
 

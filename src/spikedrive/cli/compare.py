@@ -112,11 +112,11 @@ def _trained(target: str, recipe: str, epochs: int | None, out: Path) -> str:
 
 def _card(name: str, model: SpikingModel) -> dict[str, Any]:
     """What the card of weights in the package says of other seeds and of the twin."""
-    from spikedrive.models import list_pretrained
+    from spikedrive.models import get_card, list_pretrained
 
     if name not in list_pretrained() or model.card is None:
         return {"seeds": None, "twin": None}
-    card = model.card.weights[name.partition(".")[2]]
+    card = get_card(model.card.name).weights[name.partition(".")[2]]
     seeds = f"{spread([run['accuracy'] for run in card['runs']])} ({len(card['runs'])})"
     return {"seeds": seeds, "twin": card["twin"]["accuracy"] if card["twin"] else None}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
 from torch import Tensor
 
-from spikedrive.blocks import ModelCard, SpikingModel
+from spikedrive.blocks import ModelCard, SpikingModel, describe_neuron
 from spikedrive.blocks.language import LanguageModel
 from spikedrive.errors import ConfigError, nearest
 from spikedrive.models import _pretrained, _weights
@@ -93,6 +93,9 @@ def create_model(
 ) -> SpikingModel:
     """A new model of that name; `config` replaces its arguments, `weights` is a file of `save_model`.
 
+    Its card is that of the name; with other arguments than that one describes, a card of its own that claims nothing
+    which was published, measured or proved of the name.
+
     `pretrained` names weights that come with the package (`list_pretrained`), whose hash is checked; for another number
     of classes the head starts anew, and `metadata` has the mean and deviation that images are normalised by. With
     `as_released` the dead parameters of the original code are kept, so that counts equal the published ones.
@@ -112,7 +115,7 @@ def create_model(
     if "as_released" in known:
         arguments["as_released"] = as_released
     model = entry.model(**arguments)
-    model.card = entry.card
+    model.card = _card_of(model, entry, arguments)
     model.config = {**arguments, "as_released": as_released}
     if pretrained is not None:
         file = _pretrained.find_pretrained(name, pretrained)
@@ -151,6 +154,51 @@ def from_reference(name: str, state_dict: Mapping[str, Any], **config: Any) -> S
     model = create_model(name, **config)
     _weights.load_reference(model, entry.remap(_weights.unwrap(state_dict)), entry.dead)
     return model
+
+
+def _card_of(model: SpikingModel, entry: Entry, arguments: Mapping[str, Any]) -> ModelCard:
+    """The card of the name, or without its claims where the model is another."""
+    other = [
+        key
+        for key, value in arguments.items()
+        # as_released adds dead parameters, which the card counts
+        if key != "as_released" and _plain(key, value) != _plain(key, entry.config[key])
+    ]
+    if not other:
+        return entry.card
+    counted = (p for name, p in model.named_parameters() if not any(part in name for part in entry.dead))
+    said = ", ".join(f"{key}={_plain(key, arguments[key])!r}" for key in other)
+    return replace(
+        entry.card,
+        classes=model.classes,
+        steps=model.steps,
+        input=model.input,
+        params=sum(p.numel() for p in counted if p.requires_grad),
+        params_released=None,
+        params_derived=False,
+        published={},
+        unpublished=f"built with {said}: the figures of {entry.card.name} are not about it",
+        verdict_released=None,
+        verdict_repaired=None,
+        verdicts={},
+        weights={},
+        measured={},
+        recipe=None,
+    )
+
+
+def _plain(key: str, value: Any) -> Any:
+    """An argument as a checkpoint's JSON gives it back, so that equal ones compare equal."""
+    if key.endswith("neuron") and value is not None:
+        try:
+            value = describe_neuron(value)
+        except ConfigError:
+            # a class of one's own, which is no card's neuron
+            return value
+        value = {"name": value} if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        return {name: _plain("", item) for name, item in sorted(value.items())}
+    return [_plain("", item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _defaults(model: type[SpikingModel]) -> dict[str, Any]:
