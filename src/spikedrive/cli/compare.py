@@ -30,7 +30,8 @@ def verb(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET", help="MODEL.TAG of the package (all by default), a run, or a model to train."
+            metavar="TARGET",
+            help="MODEL.TAG of the package (all classifiers by default), a run, or a model to train.",
         ),
     ] = None,
     data: Annotated[
@@ -50,7 +51,7 @@ def verb(
     from spikedrive.models import list_pretrained
     from spikedrive.reports.comparison import ARTIFACT, write_comparison
 
-    chosen = targets or list_pretrained()
+    chosen = targets or list_pretrained("accuracy")
     if len(set(chosen)) < len(chosen):
         raise ConfigError(
             f"compare got {', '.join(chosen)}; it takes each of them once. Leave the second one out."

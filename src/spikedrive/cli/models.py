@@ -11,9 +11,12 @@ import typer
 from spikedrive.cli.output import JsonFlag, emit, table
 
 PRETRAINED = (
-    "weights", "params", "KB", "accuracy, %", "bar, %", "seeds", "ReLU twin, %", "density", "additions",
-    "energy, J", "twin's, J", "verdict",
+    "weights", "params", "KB", "result", "bar", "seeds", "dense twin", "density", "additions", "energy, J",
+    "twin's, J", "verdict",
 )  # fmt: skip
+
+MEASURES = {"accuracy": (100.0, "%", "at least"), "bits_per_byte": (1.0, "bits a byte", "at most")}
+"""What a card's figure is multiplied by, its unit, and on which side of the bar it is good."""
 
 
 def verb(
@@ -58,22 +61,25 @@ def verb(
 
 def pretrained_row(name: str, card: Mapping[str, Any]) -> list[Any]:
     """What the list says of one file, in the order of `PRETRAINED`."""
-    audit, accuracies = card["audit"], [run["accuracy"] for run in card["runs"]]
-    twin, bar = card["twin"]["accuracy"] if card["twin"] else None, card["bar"]
+    audit, bar = card["audit"], card["bar"]
+    key = next(key for key in MEASURES if key in card)
+    scale, unit, side = MEASURES[key]
+    twin = card["twin"][key] if card["twin"] else None
     return [
-        name, card["params"], card["bytes"] // 1000, spread(accuracies),
-        f"{100 * bar['accuracy']:g} {'met' if bar['met'] else 'missed'}", len(accuracies),
-        None if twin is None else f"{100 * twin:.2f}", audit["density"], audit["additions"], audit["joules"],
+        name, card["params"], card["bytes"] // 1000,
+        f"{spread([run[key] for run in card['runs']], scale)} {unit}",
+        f"{side} {scale * bar[key]:g} {'met' if bar['met'] else 'missed'}", len(card["runs"]),
+        None if twin is None else f"{scale * twin:.2f}", audit["density"], audit["additions"], audit["joules"],
         audit["dense_joules"], audit["verdict"],
     ]  # fmt: skip
 
 
-def spread(shares: list[float]) -> str:
-    """Mean and standard deviation over seeds, in percent.
+def spread(figures: list[float], scale: float = 100.0) -> str:
+    """Mean and standard deviation over seeds; shares in percent.
 
-    >>> spread([0.92, 0.93]), spread([0.92])
-    ('92.50 ± 0.71', '92.00')
+    >>> spread([0.92, 0.93]), spread([0.92]), spread([2.31, 2.33], 1)
+    ('92.50 ± 0.71', '92.00', '2.32 ± 0.01')
     """
-    percent = [100 * share for share in shares]
-    width = f" ± {stdev(percent):.2f}" if len(percent) > 1 else ""
-    return f"{mean(percent):.2f}{width}"
+    scaled = [scale * figure for figure in figures]
+    width = f" ± {stdev(scaled):.2f}" if len(scaled) > 1 else ""
+    return f"{mean(scaled):.2f}{width}"

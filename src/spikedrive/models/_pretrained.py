@@ -16,13 +16,20 @@ from spikedrive.errors import CheckpointError, ConfigError, unknown_name
 FOLDER = Path(__file__).parent / "pretrained"
 
 
-def list_pretrained() -> list[str]:
+def list_pretrained(figure: str | None = None) -> list[str]:
     """The weights that come with the package, each as MODEL.TAG.
+
+    `figure` keeps those whose card has it: `accuracy` of classifiers, `bits_per_byte` of language models.
 
     >>> "meta_spikeformer_nano.fashion" in list_pretrained()
     True
     """
-    return sorted(f"{model}.{tag}" for model, cards in _cards().items() for tag in cards)
+    return sorted(
+        f"{model}.{tag}"
+        for model, cards in _cards().items()
+        for tag, card in cards.items()
+        if figure is None or figure in card
+    )
 
 
 def read_cards(model: str) -> dict[str, dict[str, Any]]:
