@@ -18,10 +18,33 @@ from spikedrive.errors import ConfigError, DtypeError, ShapeError, UnknownNameEr
 from spikedrive.models import MODELS
 
 NAMES = [name for name in sd.list_models() if MODELS[name].card.input == "tokens"]
+CRD = {"rope": "crd_ntk", "trained": 4}
 TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "spikegpt": ("spikegpt_6m", {"depth": 3}),
     "gpt": ("gpt_dense_6m", {"depth": 2, "context": 32}),
     "hybrid": ("spiking_lm", {"depth": 2, "exact_layers": (1,)}),
+    "hybrid_crd": (
+        "spiking_lm",
+        {
+            "depth": 2,
+            "exact_layers": [1],
+            "exact_mixer": {"name": "attention", **CRD},
+        },
+    ),
+    "few_segments": (
+        "spiking_lm",
+        {
+            "depth": 2,
+            "mixer": {
+                "name": "select_merge",
+                "segment": 2,
+                "top": 1,
+                "region": 2,
+                "rope": "crd_ntk",
+                "trained": 4,
+            },
+        },
+    ),
     "egru_lm": ("egru_6m", {"widths": (24, 32), "mean_threshold": 0.2}),
     **{mixer: ("spiking_lm", {"depth": 2, "mixer": mixer}) for mixer in SEQUENCE_MIXERS},
 }
@@ -201,6 +224,18 @@ def test_a_stream_beyond_the_positions_is_refused() -> None:
 def test_other_mixers_are_refused(mixer: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         sd.create_model("spiking_lm", mixer=mixer, width=32, depth=1)
+
+
+def test_an_exact_layer_that_there_is_not_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"exact_layers=2; it takes a number at least 0 and at most 1\. Change"
+    ):
+        sd.create_model("spiking_lm", exact_layers=[0, 2], width=32, depth=2)
+
+
+@pytest.mark.parametrize("family", ["hybrid", "hybrid_crd", "few_segments"])
+def test_exact_products_are_named_by_the_audit(family: str) -> None:
+    assert sd.audit(tiny(family), texts(9, 1)).verdict == "hybrid"
 
 
 def test_an_error_inside_of_a_mixer_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ from spikedrive.blocks.mixers.causal_attention import AttentionCache, CausalAtte
 from spikedrive.blocks.mixers.mlp import MLP, ChannelMixer
 from spikedrive.blocks.mixers.pointwise import PointwiseMixer
 from spikedrive.blocks.mixers.recurrent import RecurrentMixer
+from spikedrive.blocks.mixers.rotary import Rotary
+from spikedrive.blocks.mixers.select_merge import SelectMergeCache, select_merge
 from spikedrive.blocks.mixers.sequence import SEQUENCE_MIXERS, make_sequence_mixer
 from spikedrive.blocks.mixers.spike_memory import SpikeMemory
 from spikedrive.blocks.mixers.window import SpikeMask, WindowAttention
@@ -21,10 +23,13 @@ __all__ = [
     "ChannelMixer",
     "PointwiseMixer",
     "RecurrentMixer",
+    "Rotary",
+    "SelectMergeCache",
     "SpikeAttention",
     "SpikeMask",
     "SpikeMemory",
     "TimeMix",
     "WindowAttention",
     "make_sequence_mixer",
+    "select_merge",
 ]

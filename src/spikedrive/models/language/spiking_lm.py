@@ -13,7 +13,7 @@ on each mixer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from spikedrive.blocks import NeuronLike, make_sequence_mixer
 from spikedrive.blocks.language import LanguageModel, SpikeFeed, token_neuron
 from spikedrive.models._registry import OUR_SHAPE, register_model
+from spikedrive.neurons.neuron import check_number
 
 _LEVELS = {"name": "ILIF", "levels": 4}
 
@@ -44,8 +45,8 @@ class _Block(nn.Module):
 class SpikingLM(LanguageModel):
     """A table of tokens, blocks on membrane potentials, neuron, linear head.
 
-    `mixer` is a registered sequence mixer, or `{"name": ..., **arguments}`; `exact_layers` names layers that mix by
-    exact attention instead.
+    `mixer` is a registered sequence mixer, or `{"name": ..., **arguments}`; `exact_layers` are layers that mix by
+    `exact_mixer` instead, exact attention for a hybrid whose other layers forget.
 
     *Shapes*: ids (L, B) -> (L, B, V).
     *Multiplies*: none but what the mixer does.
@@ -60,10 +61,13 @@ class SpikingLM(LanguageModel):
         depth: int,
         vocabulary: int,
         ratio: float = 4,
-        exact_layers: tuple[int, ...] = (),
+        exact_layers: Sequence[int] = (),
+        exact_mixer: str | Mapping[str, Any] = "attention",
         neuron: NeuronLike = _LEVELS,
     ) -> None:
         super().__init__(vocabulary=vocabulary)
+        for layer in exact_layers:
+            check_number("SpikingLM", "exact_layers", layer, low=0, high=depth - 1)
         self.table = nn.Embedding(vocabulary, width)
         self.blocks = nn.Sequential(
             *(
@@ -71,7 +75,7 @@ class SpikingLM(LanguageModel):
                     width,
                     layer=i,
                     layers=depth,
-                    mixer="attention" if i in exact_layers else mixer,
+                    mixer=exact_mixer if i in exact_layers else mixer,
                     ratio=ratio,
                     neuron=neuron,
                 )
@@ -103,7 +107,7 @@ def spikegpt_additive_6m() -> dict[str, Any]:
 
 # of the mixers that come with the package: all but one read real numbers behind a norm
 _VERDICTS = dict.fromkeys(
-    (f"mixer={name}" for name in ("attention", "egru", "lmu", "spiking_lmu", "wkv")), "hybrid"
+    (f"mixer={name}" for name in ("attention", "egru", "lmu", "select_merge", "spiking_lmu", "wkv")), "hybrid"
 )
 
 
