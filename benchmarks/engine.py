@@ -68,6 +68,7 @@ def works() -> dict[str, Work]:
         found[f"attention/{density}"] = Work(job={"measure": "attention", "density": density})
     for density in (0.1, 0.2):
         found[f"language/{density}"] = Work(job={"measure": "language", "density": density}, batches=(1,))
+    found["language/trained"] = Work(job={"measure": "decode"}, batches=(1,))
     for name, model in (
         ("binary", {"model": SHAPE}),
         ("integer", {"model": SHAPE, "neuron": "ILIF", "steps": 1}),

@@ -23,6 +23,7 @@ WORKS = {
     "avx2/integer/0.15": f"{INTEGER}, density 0.15, both sides capped at AVX2",
     **{f"attention/{density}": f"{ATTENTION}, density {density}" for density in ("0.05", "0.15", "0.3")},
     **{f"language/{density}": f"{LANGUAGE}, density {density}" for density in ("0.1", "0.2")},
+    "language/trained": "`spikegpt_additive_6m`, trained, token decode of real text",
 }
 RIVALS = {
     "fp32": "the same in PyTorch fp32",
@@ -33,6 +34,7 @@ RIVALS = {
     "bf16": "dense twin, bf16",
     "int8": "dense twin, static int8",
     "dynamic int8": "PyTorch dynamic int8",
+    "stream": "the same through `spikedrive.Stream`",
 }
 # with AMX, without; where only one was set it holds for both
 BARS = {

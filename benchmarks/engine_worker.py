@@ -18,9 +18,10 @@ MEBIBYTE = 2**20
 
 def main(job: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a job."""
-    return {"attention": attention, "language": language, "memory": memory, "layers": layers}[job["measure"]](
-        job
-    )
+    measures = {
+        "attention": attention, "language": language, "decode": decode, "memory": memory, "layers": layers,
+    }  # fmt: skip
+    return measures[job["measure"]](job)
 
 
 def attention(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,6 +45,13 @@ def language(job: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for row in language_stack.rows(job["density"], rounds=job["rounds"], threads=job["threads"])
     ]  # fmt: skip
+
+
+def decode(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Token decode of the language model that comes with the package."""
+    import language_decode
+
+    return language_decode.rows(rounds=job["rounds"], threads=job["threads"])
 
 
 def memory(job: dict[str, Any]) -> list[dict[str, Any]]:

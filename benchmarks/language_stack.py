@@ -223,7 +223,7 @@ class PlainStack(nn.Module):
         return fired
 
 
-def dynamic_int8(net: PlainStack) -> nn.Module:
+def dynamic_int8(net: nn.Module) -> nn.Module:
     """Its linear layers with 8-bit weights, and 8-bit inputs whose range is found at each call."""
     torch.backends.quantized.engine = "fbgemm"
     with warnings.catch_warnings():
