@@ -36,7 +36,7 @@ def verb(
         Literal["accuracy", "perplexity", "mqar", "passkey"] | None,
         typer.Option(
             help="accuracy on images; of language models perplexity on text, or whether they recall: mqar (values of "
-            "keys) or passkey (a number in filler text). By default the first that the model can do."
+            "keys) or passkey (a number in filler text). By default what it learned."
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images or texts at a time.")] = 128,
@@ -48,10 +48,10 @@ def verb(
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Of mqar and passkey: texts; 100 by default.")] = None,
     pairs: Annotated[
-        int | None, typer.Option(help="Of mqar: keys with values in a text; 8 by default.")
+        int | None, typer.Option(help="Of mqar: keys with values in a text; 8 by default, or as it learned.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option(help="Of passkey: digits of the number; 5 by default.")
+        int | None, typer.Option(help="Of passkey: digits of the number; 5 by default, or as it learned.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of mqar and passkey: which texts; 0 by default.")] = None,
     as_json: JsonFlag = False,
@@ -65,7 +65,8 @@ def verb(
 
     loaded = load_model(checkpoint_path(run))
     kinds = ("perplexity", "mqar", "passkey") if loaded.input == "tokens" else ("accuracy",)
-    chosen = task or kinds[0]
+    learned = str(loaded.metadata.get("task"))
+    chosen = task or (learned if learned in kinds else kinds[0])
     if chosen not in kinds:
         raise ConfigError(
             f"{run} takes {loaded.input}s, and the task {chosen} came; it can be asked for {', '.join(kinds)}. Choose "
@@ -121,7 +122,14 @@ def _mqar(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]
     from spikedrive.tasks.answers import answer
     from spikedrive.tasks.mqar import multi_query_recall
 
-    settings = {"length": _context(model), "samples": 100, "pairs": 8, "seed": 0, **given}
+    settings = {
+        "length": _context(model),
+        "samples": 100,
+        "pairs": 8,
+        "seed": 0,
+        **_asked(model, "mqar"),
+        **given,
+    }
     asked = multi_query_recall(model.classes, **settings)
     found = answer(model, asked, batch_size=batch_size)
     said = (
@@ -137,7 +145,14 @@ def _passkey(model: SpikingModel, _run: str, batch_size: int, given: dict[str, A
     from spikedrive.tasks.passkey import passkey
 
     words = open_tokenizer_of(model, given.pop("tokenizer", None))
-    settings = {"length": _context(model), "samples": 100, "digits": 5, "seed": 0, **given}
+    settings = {
+        "length": _context(model),
+        "samples": 100,
+        "digits": 5,
+        "seed": 0,
+        **_asked(model, "passkey"),
+        **given,
+    }
     asked = passkey(words, **settings)
     found = answer(model, asked, batch_size=batch_size)
     said = (
@@ -145,6 +160,11 @@ def _passkey(model: SpikingModel, _run: str, batch_size: int, given: dict[str, A
         f"({settings['digits']} digits in {settings['length']} tokens); {found['accuracy']:.2%} of their tokens"
     )
     return {**settings, **found, "chance": asked.chance}, said
+
+
+def _asked(model: SpikingModel, task: str) -> dict[str, Any]:
+    """How a model was asked while it learned this very task."""
+    return dict(model.metadata["asked"]) if model.metadata.get("task") == task else {}
 
 
 def _context(model: SpikingModel) -> int:

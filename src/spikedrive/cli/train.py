@@ -35,8 +35,8 @@ def verb(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What is learned: classify, masked (pretraining on images without labels), or lm (text), which the "
-            "model decides where this is left out."
+            help="What is learned: classify, masked (pretraining on images without labels), lm (text), or to recall: "
+            "mqar and passkey, which make their texts. The model decides where this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
@@ -57,6 +57,8 @@ def verb(
         raise typer.Exit(130) from None
     if recipe.task["name"] == "masked":
         typer.echo(f"{folder}\nspikedrive train {recipe.model} --data LABELLED --weights {folder}")
+    elif recipe.task["name"] in ("mqar", "passkey"):
+        typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
     elif recipe.task["name"] == "lm":
         typer.echo(f"{folder}\nspikedrive generate {folder} --prompt TEXT")
     else:
@@ -73,20 +75,24 @@ def resolve(
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
     from spikedrive.models import get_card, list_models
-    from spikedrive.recipes import RECIPES, image_folder, masked_pretraining, text_folder
+    from spikedrive.recipes import RECIPES, image_folder, masked_pretraining, recall, text_folder
 
     if target in RECIPES:
         recipe = RECIPES[target]()
     elif target in list_models():
         reads_text = get_card(target).input == "tokens"
-        if data is None:
+        if task == "mqar" or task == "passkey":
+            recipe = recall(target, task)
+        elif data is None:
             what, example = ("text", "shakespeare") if reads_text else ("images", "fashion_mnist_mini")
             raise ConfigError(
                 f"train got the model {target} and no {what}; a model is trained on --data FOLDER, a recipe "
                 f"({', '.join(RECIPES)}) names its own. Add --data, for example --data {example}."
             )
-        recipe = text_folder(target, data) if reads_text else image_folder(target, data)
-        recipe = masked_pretraining(target, data) if task == "masked" else recipe
+        elif task == "masked":
+            recipe = masked_pretraining(target, data)
+        else:
+            recipe = text_folder(target, data) if reads_text else image_folder(target, data)
     else:
         raise unknown_name("recipe or model", target, [*RECIPES, *list_models()])
     changes: dict[str, Any] = {} if data is None else {"data": data}

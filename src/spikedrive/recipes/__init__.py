@@ -5,9 +5,10 @@ from spikedrive.recipes._registry import RECIPES, get_recipe, list_recipes, regi
 from spikedrive.recipes.fashion_mnist import fashion_mnist, fashion_mnist_mini
 from spikedrive.recipes.image_folder import image_folder
 from spikedrive.recipes.masked_pretraining import masked_pretraining
+from spikedrive.recipes.recall import recall
 from spikedrive.recipes.text_folder import text_folder
 
 __all__ = [
     "RECIPES", "cifar", "fashion_mnist", "fashion_mnist_mini", "get_recipe", "image_folder", "imagenet",
-    "list_recipes", "masked_pretraining", "register_recipe", "shakespeare", "text_folder",
+    "list_recipes", "masked_pretraining", "recall", "register_recipe", "shakespeare", "text_folder",
 ]  # fmt: skip

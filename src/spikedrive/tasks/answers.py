@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spikedrive.errors import ConfigError
 
@@ -26,9 +27,18 @@ class Questions:
     chance: float
 
 
+def loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy of what is asked for, in nats an answer.
+
+    *Shapes*: logits (L, B, V), targets (L, B).
+    """
+    wide = logits.float() if logits.element_size() < 4 else logits
+    return F.cross_entropy(wide.flatten(0, -2), targets.flatten(), ignore_index=UNASKED)
+
+
 @torch.no_grad()
 def answer(model: nn.Module, asked: Questions, *, batch_size: int = 32) -> dict[str, float]:
-    """The share of right answers, of texts whose answers are all right, and how many there were of both.
+    """The share of right answers, of texts whose answers are all right, how many there were of both, and the loss.
 
     The likeliest token is the answer, with the right ones before it given; so all of a text's answers are right
     exactly where greedy generation gives them. The model is left in the mode in which it came.
@@ -43,12 +53,14 @@ def answer(model: nn.Module, asked: Questions, *, batch_size: int = 32) -> dict[
         )
     training, device = model.training, next((p.device for p in model.parameters()), torch.device("cpu"))
     model.eval()
-    right, whole = 0, 0
+    right, whole, nats = 0, 0, 0.0
     try:
         for ids, targets in zip(
             asked.ids.split(batch_size, 1), asked.targets.split(batch_size, 1), strict=True
         ):
-            hit = model(ids.to(device)).argmax(-1).cpu() == targets
+            logits = model(ids.to(device)).cpu()
+            hit = logits.argmax(-1) == targets
+            nats += float(loss(logits, targets)) * int((targets != UNASKED).sum())
             right += int(hit.sum())
             whole += int((hit | (targets == UNASKED)).all(0).sum())
     finally:
@@ -56,5 +68,5 @@ def answer(model: nn.Module, asked: Questions, *, batch_size: int = 32) -> dict[
     answers, samples = int((asked.targets != UNASKED).sum()), asked.ids.shape[1]
     return {
         "accuracy": right / max(1, answers), "all_right": whole / max(1, samples), "answers": answers,
-        "samples": samples,
+        "samples": samples, "loss": nats / max(1, answers),
     }  # fmt: skip

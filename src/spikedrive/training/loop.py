@@ -73,7 +73,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, progress: bool, callback: Ca
         return Run(out, recipe, metrics)
     data = prepare.prepare_data(recipe)
     plain, notes = prepare.model_for(recipe, data)
-    teacher = None if isinstance(data, prepare.Text) else prepare_teacher(recipe, data, fabric.device)
+    teacher = prepare_teacher(recipe, data, fabric.device) if isinstance(data, prepare.Images) else None
     objective = prepare_objective(recipe, plain, data, teacher)
     batches = prepare.batches_of(
         recipe, data, device=fabric.device, rank=fabric.global_rank, world=fabric.world_size
@@ -107,7 +107,7 @@ class _Session:
 
     def __init__(
         self, recipe: Recipe, fabric: Fabric, folder: RunFolder, data: prepare.Data, product: SpikingModel,
-        objective: Objective, batches: prepare.Batches | prepare.TextBatches, callback: Callback | None,
+        objective: Objective, batches: prepare.AnyBatches, callback: Callback | None,
     ) -> None:  # fmt: skip
         self.recipe, self.fabric, self.folder, self.data = recipe, fabric, folder, data
         self.product, self.objective, self.batches, self.callback = product, objective, batches, callback

@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-TASKS = ("classify", "masked", "lm")
+TASKS = ("classify", "masked", "lm", "mqar", "passkey")
 
 Class = TypeVar("Class", bound=type)
 
@@ -62,13 +62,16 @@ class Recipe:
     model: str
     """A name that `list_models()` knows."""
     data: str
-    """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes."""
+    """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes; the
+    names of the tasks mqar and passkey, which make their own."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
     task: dict[str, Any] = Field(default_factory=lambda: {"name": TASKS[0]})
     """What is learned: {"name": "classify"}, or {"name": "masked"} with `ratio`, `width` and `depth` where they are
     others than those of `tasks.MaskedAutoencoder`, or {"name": "lm"} with `context` (tokens of a crop, 256),
-    `tokenizer` (bytes, or a path), `steps` (in an epoch) and `wrap` (of `tasks.lm.loss`)."""
+    `tokenizer` (bytes, or a path), `steps` (in an epoch) and `wrap` (of `tasks.lm.loss`), or {"name": "mqar"} and
+    {"name": "passkey"} with `length` (tokens of a text), `pairs` or `digits`, `samples` (texts to choose by), `steps`
+    and for the passkey `tokenizer`."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

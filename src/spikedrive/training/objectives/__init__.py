@@ -9,10 +9,11 @@ from spikedrive.training.objectives.classify import Classify
 from spikedrive.training.objectives.language import NextToken
 from spikedrive.training.objectives.masked import PaintMasked
 from spikedrive.training.objectives.objective import Objective
-from spikedrive.training.prepare import Data, Text
+from spikedrive.training.objectives.recall import AnswerRecall
+from spikedrive.training.prepare import Data, Recall, Text
 from spikedrive.training.recipe import TASKS, Recipe
 
-__all__ = ["Classify", "NextToken", "Objective", "PaintMasked", "prepare_objective"]
+__all__ = ["AnswerRecall", "Classify", "NextToken", "Objective", "PaintMasked", "prepare_objective"]
 
 
 def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: Teacher | None) -> Objective:
@@ -25,6 +26,8 @@ def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: 
         raise unknown_name("task", str(name), TASKS)
     if isinstance(data, Text):
         return NextToken(model, recipe, data)
+    if isinstance(data, Recall):
+        return AnswerRecall(model, data)
     if name == "classify":
         return Classify(model, recipe, teacher)
     given = [key for key in ("teacher", "mix", "label_smoothing") if getattr(recipe, key)]

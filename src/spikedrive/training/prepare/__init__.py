@@ -7,23 +7,29 @@ import torch
 from spikedrive.blocks import SpikingModel
 from spikedrive.training.prepare.images import Batches, Images, prepare_images, prepare_model
 from spikedrive.training.prepare.part import Part
+from spikedrive.training.prepare.recall import Recall, RecallBatches, prepare_recall, prepare_recall_model
 from spikedrive.training.prepare.text import Text, TextBatches, prepare_language_model, prepare_text
 from spikedrive.training.recipe import Recipe
 
 __all__ = [
-    "Batches", "Data", "Images", "Part", "Text", "TextBatches", "batches_of", "model_for", "prepare_data",
-    "prepare_images", "prepare_language_model", "prepare_model", "prepare_text",
+    "AnyBatches", "Batches", "Data", "Images", "Part", "Recall", "RecallBatches", "Text", "TextBatches", "batches_of",
+    "model_for", "prepare_data", "prepare_images", "prepare_language_model", "prepare_model", "prepare_recall",
+    "prepare_text",
 ]  # fmt: skip
 
-Data = Images | Text
+Data = Images | Recall | Text
+AnyBatches = Batches | RecallBatches | TextBatches
 
 
 def prepare_data(recipe: Recipe) -> Data:
     """What the recipe's task learns from.
 
-    *Raises*: as `prepare_images` or `prepare_text`.
+    *Raises*: as `prepare_images`, `prepare_text` or `prepare_recall`.
     """
-    return prepare_text(recipe) if recipe.task.get("name") == "lm" else prepare_images(recipe)
+    name = recipe.task.get("name")
+    if name in ("mqar", "passkey"):
+        return prepare_recall(recipe)
+    return prepare_text(recipe) if name == "lm" else prepare_images(recipe)
 
 
 def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
@@ -31,15 +37,20 @@ def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
 
     *Raises*: as `prepare_model` or `prepare_language_model`.
     """
+    if isinstance(data, Recall):
+        return prepare_recall_model(recipe, data)
     return prepare_language_model(recipe, data) if isinstance(data, Text) else prepare_model(recipe, data)
 
 
 def batches_of(
     recipe: Recipe, data: Data, *, device: torch.device, rank: int = 0, world: int = 1
-) -> Batches | TextBatches:
+) -> AnyBatches:
     """The optimizer steps of each epoch.
 
     *Raises*: ConfigError where a batch does not come out evenly.
     """
-    make = TextBatches if isinstance(data, Text) else Batches
-    return make(recipe, data, device=device, rank=rank, world=world)  # pyright: ignore[reportArgumentType]
+    if isinstance(data, Images):
+        return Batches(recipe, data, device=device, rank=rank, world=world)
+    if isinstance(data, Recall):
+        return RecallBatches(recipe, data, device=device, rank=rank, world=world)
+    return TextBatches(recipe, data, device=device, rank=rank, world=world)

@@ -17,12 +17,12 @@ from spikedrive.data.text import (
     open_tokenizer,
     tokenizer_record,
 )
-from spikedrive.errors import ConfigError
-from spikedrive.models import create_model, get_card, load_weights
+from spikedrive.models import create_model, load_weights
+from spikedrive.training.prepare.keys import check_even, check_keys, task_number, unfit
 from spikedrive.training.prepare.part import MODEL, ORDER, WEIGHTS, Part, seed_of
 from spikedrive.training.recipe import Recipe
 
-_KEYS = ("name", "context", "tokenizer", "steps", "wrap")
+_KEYS = ("context", "tokenizer", "steps", "wrap")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,45 +66,17 @@ def prepare_text(recipe: Recipe) -> Text:
     *Raises*: ConfigError for a model that takes no tokens, or a key of the task that is unknown or holds something
     else; DataError for the text.
     """
-    if get_card(recipe.model).input != "tokens":
-        raise ConfigError(
-            f"The task 'lm' got {recipe.model}, which takes images; it trains models of tokens. Choose one of "
-            "`spikedrive models` whose input is tokens."
-        )
-    strange = [key for key in recipe.task if key not in _KEYS]
-    given = [
-        key for key in ("teacher", "mix", "augment", "label_smoothing", "image_size") if getattr(recipe, key)
-    ]
-    if strange or given:
-        raise ConfigError(
-            f"The task 'lm' got {', '.join([*(f'task.{key}' for key in strange), *given])}; it takes "
-            f"{', '.join(f'task.{key}' for key in _KEYS[1:])}. Leave the others out."
-        )
-    context = _number(recipe, "context", 256, int, 1)
+    check_keys(recipe, _KEYS)
+    context = task_number(recipe, "context", 256, int, 1)
     # told before any text is read
-    _number(recipe, "steps", None, int, 1)
-    _number(recipe, "wrap", 0.0, float, 0)
+    task_number(recipe, "steps", None, int, 1)
+    task_number(recipe, "wrap", 0.0, float, 0)
     spec = recipe.task.get("tokenizer", "bytes")
     if not isinstance(spec, str):
-        raise _unfit("tokenizer", spec, "'bytes' or a path")
+        raise unfit("tokenizer", spec, "'bytes' or a path")
     tokenizer = open_tokenizer(spec)
     train, validation = (load_tokens(recipe.data, split, tokenizer) for split in ("train", "val"))
     return Text(train, validation, context, tokenizer_record(tokenizer))
-
-
-def _number(recipe: Recipe, key: str, default: Any, kind: type, low: int) -> Any:
-    """A number of the task that is `low` or more; the default where it is left out."""
-    value = recipe.task.get(key, default)
-    fits = isinstance(value, (int, kind)) and not isinstance(value, bool) and low <= value < float("inf")
-    if not fits and value is not default:
-        raise _unfit(key, value, f"a {'whole ' if kind is int else ''}number of at least {low}")
-    return value
-
-
-def _unfit(key: str, value: Any, accepted: str) -> ConfigError:
-    return ConfigError(
-        f"The recipe key 'task.{key}' got {value!r}; it takes {accepted}. Change task.{key}=..."
-    )
 
 
 def prepare_language_model(recipe: Recipe, text: Text) -> tuple[SpikingModel, list[str]]:
@@ -127,11 +99,7 @@ class TextBatches:
         self, recipe: Recipe, text: Text, *, device: torch.device, rank: int = 0, world: int = 1
     ) -> None:
         self._recipe, self._device, self._rank, self._world = recipe, device, rank, world
-        if recipe.batch_size % (world * recipe.accumulate):
-            raise ConfigError(
-                f"batch_size={recipe.batch_size} on {world} processes x accumulate={recipe.accumulate} comes out "
-                f"unevenly; a multiple is accepted. Set batch_size={world * recipe.accumulate} or a multiple."
-            )
+        check_even(recipe, world)
         self._crops = TokenCrops(
             text.train, context=text.context, batch=recipe.batch_size, seed=seed_of(recipe, ORDER)
         )
