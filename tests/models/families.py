@@ -36,6 +36,8 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
         16,
     ),
     ("meta_spikeformer_*", _META, 16),
+    ("spike_video_former_*nano", {"widths": (8, 16, 16), "strides": (2, 2, 1), "heads": 2}, 16),
+    ("spike_video_former_*", _META, 16),
     ("sew_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("ms_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
@@ -70,6 +72,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"neuron": {"name": "ILIF", "levels": 4, "carry": True}, "attention_scale": 1 / 64},
     ),
     "nano": ("meta_spikeformer_nano", {}),
+    "video": ("spike_video_former_15m", {}),
+    "video_causal": ("spike_video_former_causal_nano", {}),
     "spikformer": ("spikformer_cifar_4_384", {"heads": 2, "depth": 2}),
     "mlp": ("spiking_mlp_spe_t", {}),
     "mlp_plain": ("spiking_mlp_s", {}),
@@ -101,7 +105,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 # without those that multiply after every exact repair, as their card says
 INTEGER = [f for f, (name, _) in FAMILIES.items() if get_card(name).verdict_repaired != "hybrid"]
 # without those that look at all steps at once: no chunks, no causality
-STEP_BY_STEP = [family for family in FAMILIES if family != "asa"]
+STEP_BY_STEP = [family for family in FAMILIES if family not in ("asa", "video")]
 
 
 def tiny(family: str, **config: Any) -> SpikingModel:

@@ -210,6 +210,15 @@ def test_fusing_is_exact_and_leaves_neurons_where_they_are(family: str, dense_se
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """Its convolutions and linear layers, but for the signs that join an attention's counts into one membrane."""
+    return [
+        module
+        for path, module in model.named_modules()
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and ".attention.norm.terms." not in path
+    ]
+
+
 @integer_families
 def test_one_layer_stands_between_two_neurons_of_a_fused_model(family: str) -> None:
     model = sd.fuse(tiny(family), dense_separable=True)
@@ -222,9 +231,8 @@ def test_one_layer_stands_between_two_neurons_of_a_fused_model(family: str) -> N
             order.append("layer")
         read[0] = given.data_ptr()
 
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.register_forward_hook(lambda _m, given, _y: note(given[0]))
+    for module in layers_of(model):
+        module.register_forward_hook(lambda _m, given, _y: note(given[0]))
     for neuron in model.neurons().values():
         neuron.register_forward_hook(lambda *_: order.append("neuron"))
     model(inputs(family, model))
@@ -266,9 +274,8 @@ def test_every_layer_but_the_first_meets_integers_and_is_its_virtual_steps(famil
             virtual = sum(inner(layer, bit) - silent for bit in bits) + silent
             torch.testing.assert_close(virtual, y, rtol=0, atol=1e-9)
 
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.register_forward_hook(check)
+    for module in layers_of(model):
+        module.register_forward_hook(check)
     model(x)
     assert met[0] is False
     assert all(met[1:])
@@ -281,7 +288,11 @@ def test_state_paths_are_those_of_the_neurons(family: str) -> None:
     _, state = sd.run(model, inputs(family, model))
     neurons = model.neurons()
     assert list(neurons) == [plain_path(p) for p in neurons]
-    assert set(state) <= {*neurons, "head.readout", "head.teacher_readout", "encoder"}
+    # what attention over the past keeps, beside neurons and readouts
+    sums = {
+        path for path, _ in model.named_modules() if path.endswith((".attention.pairs", ".attention.values"))
+    }
+    assert set(state) <= {*neurons, *sums, "head.readout", "head.teacher_readout", "encoder"}
     assert "head.readout" in state
 
 

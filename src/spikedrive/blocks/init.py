@@ -9,7 +9,7 @@ from torch import nn
 from spikedrive.blocks.conv import RepConv, SepConv
 from spikedrive.blocks.embed import PatchEncoding
 from spikedrive.blocks.linear import NormPoolLinear
-from spikedrive.blocks.mixers import MLP, AxialMixer, ChannelMixer, SpikeAttention
+from spikedrive.blocks.mixers import MLP, AxialMixer, ChannelMixer, SpaceTimeAttention, SpikeAttention
 from spikedrive.errors import unknown_name
 from spikedrive.neurons import Neuron
 
@@ -52,7 +52,10 @@ def spread_over_levels(model: nn.Module, *, gain: float = 2.0, shift: float = 1.
             plain.add(module.pad_bn)
         if isinstance(module, PatchEncoding):
             plain.update(m for m in module.onward.modules() if isinstance(m, nn.BatchNorm2d))
-        last = isinstance(module, SepConv | MLP | SpikeAttention | AxialMixer | ChannelMixer | NormPoolLinear)
+        last = isinstance(
+            module,
+            SepConv | MLP | SpikeAttention | SpaceTimeAttention | AxialMixer | ChannelMixer | NormPoolLinear,
+        )
         if last and not isinstance(getattr(module, "end_neuron", None), Neuron):
             plain.add([m for m in module.modules() if isinstance(m, nn.BatchNorm2d)][-1])
     for module in model.modules():

@@ -9,6 +9,7 @@ from spikedrive.blocks.mixers.recurrent import RecurrentMixer
 from spikedrive.blocks.mixers.rotary import Rotary
 from spikedrive.blocks.mixers.select_merge import SelectMergeCache, select_merge
 from spikedrive.blocks.mixers.sequence import SEQUENCE_MIXERS, make_sequence_mixer
+from spikedrive.blocks.mixers.space_time import Scope, Similarity, SpaceTimeAttention
 from spikedrive.blocks.mixers.spike_memory import SpikeMemory
 from spikedrive.blocks.mixers.window import SpikeMask, WindowAttention
 from spikedrive.blocks.mixers.wkv import WKV, TimeMix
@@ -24,7 +25,10 @@ __all__ = [
     "PointwiseMixer",
     "RecurrentMixer",
     "Rotary",
+    "Scope",
     "SelectMergeCache",
+    "Similarity",
+    "SpaceTimeAttention",
     "SpikeAttention",
     "SpikeMask",
     "SpikeMemory",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spikedrive.auditing.trace import Node
-from spikedrive.engine.layout import Pad, Permute, Reshape, Slice
+from spikedrive.engine.layout import Concat, Pad, Permute, Reshape, Slice
+from spikedrive.engine.lower.draft import Draft
 from spikedrive.engine.lower.walk import Pieces, Walk, Wire, arguments, rule
 
 
@@ -28,12 +29,25 @@ def reshape(walk: Walk, node: Node) -> Wire:
 
 @rule("aten.expand.default")
 def expand(walk: Walk, node: Node) -> Wire:
-    """One image shown at every step: computed once, until a neuron gives it time."""
+    """One image shown at every step, computed once, until a neuron gives it time; or axes of one, repeated."""
     wire = walk.wire(node, node.args[0])
-    steps = int(node.shape[0]) if wire.lead == 1 else wire.lead
-    if walk.layout(node, node.shape, steps).item != wire.draft.shape:
-        walk.refuse(node, f"repeats samples of shape {wire.draft.shape}", "A program repeats over time only")
-    return Wire(wire.draft, steps)
+    if node.shape[0] != walk.shape(node.args[0])[0] or len(node.shape) != len(walk.shape(node.args[0])):
+        steps = int(node.shape[0]) if wire.lead == 1 else wire.lead
+        if walk.layout(node, node.shape, steps).item != wire.draft.shape:
+            walk.refuse(
+                node, f"repeats samples of shape {wire.draft.shape}", "It repeats time or axes, not both"
+            )
+        return Wire(wire.draft, steps)
+    item = walk.layout(node, node.shape, wire.lead).item
+    grown = [axis for axis, size in enumerate(item) if size != wire.draft.shape[axis]]
+    for axis in grown:
+        shape = (*wire.draft.shape[:axis], item[axis], *wire.draft.shape[axis + 1 :])
+        draft = Draft(
+            Concat, node.name if axis == grown[-1] else f"{node.name}.axis{axis}", node.module,
+            (wire.draft,) * item[axis], shape, wire.draft.unit, {"axis": axis}, high=wire.draft.high,
+        )  # fmt: skip
+        wire = walk.add(draft, wire.lead)
+    return wire
 
 
 @rule("aten.permute.default", "aten.transpose.int", "aten.movedim.int")

@@ -227,9 +227,10 @@ class Products {
 
 }  // namespace detail
 
-// The product, if one factor is held as bytes; the numbers of the other have to fit 16 bits.
+// The product, if one factor is held as bytes and neither stands still while the other changes over time; the numbers of
+// the other have to fit 16 bits.
 inline std::optional<Tensor> product(const Tensor& a, const Tensor& b, const KnownProduct& known, const Kernels& kernels, int threads) {
-  if (a.type != Type::u8 && b.type != Type::u8) return std::nullopt;
+  if ((a.type != Type::u8 && b.type != Type::u8) || a.steps != b.steps) return std::nullopt;
   const bool turned = a.type != Type::u8 || (b.type == Type::u8 && known.turned);
   const detail::Products made(a, b, known, turned, kernels);
   made.run(threads);
