@@ -17,7 +17,7 @@ from spikedrive.engine.twin import Twin
 from spikedrive.errors import ConfigError, DtypeError, ShapeError, UnknownNameError, ValueRangeError
 from spikedrive.models import MODELS
 
-NAMES = [name for name in sd.list_models() if MODELS[name].card.input == "tokens"]
+NAMES = [name for name in sd.list_models() if MODELS[name].card.task == "lm"]
 CRD = {"rope": "crd_ntk", "trained": 4}
 TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "spikegpt": ("spikegpt_6m", {"depth": 3}),
@@ -46,6 +46,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "egru_lm": ("egru_6m", {"widths": (24, 32), "mean_threshold": 0.2}),
+    "spikelm": ("spikelm_causal_6m", {"depth": 2, "context": 32}),
     **{mixer: ("spiking_lm", {"depth": 2, "mixer": mixer}) for mixer in SEQUENCE_MIXERS},
 }
 families = pytest.mark.parametrize("family", TINY)

@@ -230,8 +230,10 @@ def example_input(model: SpikingModel) -> Tensor:
     """
     import torch
 
+    from spikedrive.transforms.examples import example_ids
+
     if model.input == "tokens":
-        return torch.randint(model.classes, (1, 1), generator=torch.Generator().manual_seed(0))
+        return example_ids(model, 1)
     lead = (1,) if model.input == "image" else (model.steps, 1)
     return torch.randn(*lead, *input_size(model), generator=torch.Generator().manual_seed(0))
 

@@ -15,7 +15,7 @@ from spikedrive.neurons.current import CurrentLIF
 from spikedrive.neurons.delays import DelayedLinear
 from spikedrive.neurons.delta import Accumulate, DeltaActivation, sparsity_loss
 from spikedrive.neurons.egru import EGRU
-from spikedrive.neurons.elastic import ElasticBiSpike
+from spikedrive.neurons.elastic import ElasticBiSpike, calibrate_amplitudes
 from spikedrive.neurons.elm import ELM
 from spikedrive.neurons.exponential import EIF
 from spikedrive.neurons.gated import GLIF
@@ -85,6 +85,7 @@ __all__ = [
     "TernaryLIF",
     "ThresholdLIF",
     "TwoPoint",
+    "calibrate_amplitudes",
     "get_cell",
     "get_neuron",
     "hoyer_regulariser",

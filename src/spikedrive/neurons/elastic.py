@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikedrive.errors import ShapeError
+from spikedrive.errors import ConfigError, ShapeError
 from spikedrive.neurons._registry import register_neuron
 from spikedrive.neurons.neuron import Neuron, check_number
 from spikedrive.ops import checks, equation
@@ -121,6 +121,37 @@ class ElasticBiSpike(Neuron):
         return (
             f"spread={self.spread:g}, steps={self.steps}, decay={self.decay:g}, signs_only={self.signs_only}"
         )
+
+
+@torch.no_grad()
+def calibrate_amplitudes(model: nn.Module, x: Tensor) -> int:
+    """Set the amplitudes of all elastic bi-spikes of `model` on the batch `x`; how many neurons those are.
+
+    They are set in the order in which they are called, each on what the ones before it give with theirs, so that one
+    pass does it, as the first call of SpikeLM's code. Runs in eval mode and leaves the mode as it was.
+
+    *Raises*: ConfigError for a model without one.
+    """
+    neurons = [m for m in model.modules() if isinstance(m, ElasticBiSpike)]
+    if not neurons:
+        raise ConfigError(
+            f"calibrate_amplitudes got a {type(model).__name__} without ElasticBiSpike; it sets their amplitudes. "
+            "Build the model with neuron='ElasticBiSpike', or leave this out."
+        )
+
+    def calibrate(neuron: nn.Module, given: tuple[Tensor, ...]) -> None:
+        assert isinstance(neuron, ElasticBiSpike)
+        neuron.calibrate(given[0])
+
+    hooks = [neuron.register_forward_pre_hook(calibrate) for neuron in neurons]
+    training = model.training
+    try:
+        model.eval()(x)
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return len(neurons)
 
 
 class _Fire(torch.autograd.Function):

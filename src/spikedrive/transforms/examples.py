@@ -30,9 +30,17 @@ def example_of(
         )
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     if card.input == "tokens":
-        return (torch.randint(card.classes, (EXAMPLE_TOKENS, 1), generator=torch.Generator().manual_seed(0)),)
+        return (example_ids(model, EXAMPLE_TOKENS),)
     channels, height, width = card.input_size
     size = (1, getattr(model, "in_channels", channels), height, width)
     steps = getattr(model, "steps", card.steps)
     shape = (steps, *size) if getattr(model, "input", card.input) == "frames" else size
     return (torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype),)
+
+
+def example_ids(model: nn.Module, tokens: int) -> Tensor:
+    """Random ids (L, 1) of a text, from a fixed seed, none of which is padding."""
+    vocabulary: int = getattr(model, "vocabulary", None) or model.classes  # type: ignore[assignment]
+    ids = torch.randint(vocabulary, (tokens, 1), generator=torch.Generator().manual_seed(0))
+    padding = getattr(model, "padding", None)
+    return ids if padding is None else ids.masked_fill(ids == padding, padding + 1)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from spikedrive.blocks.language.ids import check_ids
 from spikedrive.blocks.model import SpikingModel, select_levels
-from spikedrive.errors import DtypeError, ShapeError, ValueRangeError
 from spikedrive.neurons.neuron import check_number
 
 
@@ -46,25 +45,4 @@ class LanguageModel(SpikingModel):
     def check_ids(self, ids: Tensor) -> Tensor:
         """The ids, checked."""
         name = self.card.name if self.card else type(self).__name__
-        if ids.dim() != 2 or 0 in ids.shape:
-            raise ShapeError(
-                f"{name} got ids of shape {tuple(ids.shape)}; it takes (L, B), at least one token of one text. For one "
-                "text write ids[:, None]."
-            )
-        if ids.is_floating_point() or ids.dtype == torch.bool:
-            raise DtypeError(
-                f"{name} got ids of dtype {ids.dtype}; it takes integers. Encode text first: tokenizer.encode(text)."
-            )
-        if not torch.compiler.is_compiling() and ids.device.type == "cpu":
-            low, high = int(ids.min()), int(ids.max())
-            if low < 0 or high >= self.vocabulary:
-                raise ValueRangeError(
-                    f"{name} got the token {low if low < 0 else high}; it takes 0 to {self.vocabulary - 1}. Encode "
-                    "with the tokenizer that the model was trained with."
-                )
-        if self.context is not None and len(ids) > self.context:
-            raise ShapeError(
-                f"{name} got {len(ids)} tokens; it takes at most {self.context}. Shorten the text, or choose a model "
-                "with a recurrent state."
-            )
-        return ids
+        return check_ids(name, ids, vocabulary=self.vocabulary, context=self.context)

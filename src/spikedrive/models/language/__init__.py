@@ -1,5 +1,5 @@
-"""Causal language models: token ids in, logits for the next token out."""
+"""Models of text: token ids in; logits for the next token out, or for the class of a text."""
 
-from spikedrive.models.language import egru_lm, gpt, spikegpt, spiking_lm
+from spikedrive.models.language import egru_lm, gpt, spikegpt, spikelm, spiking_lm
 
-__all__ = ["egru_lm", "gpt", "spikegpt", "spiking_lm"]
+__all__ = ["egru_lm", "gpt", "spikegpt", "spikelm", "spiking_lm"]
