@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import final
 
@@ -59,20 +59,13 @@ class RandAugment:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images after all operations."""
         check_images(images, type(self).__name__)
-        if images.is_floating_point():
-            whole_levels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-            return self._augment(whole_levels, generator).to(images.dtype) / 255
-        return self._augment(images, generator)
+        return in_bytes(images, lambda levels: self._augment(levels, generator))
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         images = images.clone()
-        names = list(self.operations)
         for _ in range(self.count):
             chosen, level = self.draw(len(images), generator, images.device)
-            for number, name in enumerate(names):
-                which = torch.nonzero(chosen == number).squeeze(1)
-                if len(which):
-                    images[which] = self.operations[name](images[which], level[which])
+            apply(self.operations, images, chosen, level)
         return images
 
     def draw(self, batch: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -88,6 +81,22 @@ class RandAugment:
         noise = torch.randn(batch, generator=generator, device=generator.device).to(device)
         level = ((self.magnitude + self.spread * noise) / LEVELS).clamp(0, 1)
         return chosen, torch.where(negative, -level, level)
+
+
+def in_bytes(images: Tensor, augment: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `augment` makes of bytes, for images of bytes or of floats from 0 to 1."""
+    if images.is_floating_point():
+        whole_levels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+        return augment(whole_levels).to(images.dtype) / 255
+    return augment(images)
+
+
+def apply(operations: Mapping[str, Operation], images: Tensor, chosen: Tensor, level: Tensor) -> None:
+    """Let the operation of number `chosen` (B,) act on each image with its level (B,), in place."""
+    for number, operation in enumerate(operations.values()):
+        which = torch.nonzero(chosen == number).squeeze(1)
+        if len(which):
+            images[which] = operation(images[which], level[which])
 
 
 def operations(fill: int = 0) -> dict[str, Operation]:

@@ -180,10 +180,11 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 _register = partial(
     register_model, MSResNet, input_size=(3, 224, 224), paper="2112.08954", remap=remap, params_derived=True,
     verdict_released="hybrid", verdict_repaired="hybrid", licence="none stated by the original",
+    recipe="imagenet_ms_resnet",
 )  # fmt: skip
 _spiking = partial(
     register_model, MSResNet, input_size=(3, 224, 224), paper="2112.08954",
-    verdict_released="additive", verdict_repaired="additive", unpublished=OUR_SHAPE,
+    verdict_released="additive", verdict_repaired="additive", unpublished=OUR_SHAPE, recipe="imagenet_ms_resnet",
 )  # fmt: skip
 _DEEPEST = "the abstract gives 104 layers alone"
 

@@ -200,6 +200,7 @@ def _is_conv(key: str) -> bool:
     MaskedSpikingTransformer, params=28_332_638, params_released=28_332_514, input_size=(3, 224, 224), levels=16,
     paper="2210.01208", remap=remap, dead=("attn_mask", "relative_position_index"), verdict_released="hybrid",
     verdict_repaired="hybrid", licence="none stated by the original",
+    recipe="imagenet_masked_spiking_transformer",
     published={
         "imagenet1k_top1": 77.9, "cifar10_top1": 97.27, "cifar100_top1": 86.91,
         "source": "tables of arXiv 2210.01208, as its readers quote them; ImageNet spiking, T = 128, no mask",

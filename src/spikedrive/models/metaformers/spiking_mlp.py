@@ -220,6 +220,7 @@ def remap(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 _register = partial(
     register_model, SpikingMLP, paper="2306.12465", remap=remap, input_size=(3, 224, 224),
     verdict_released="hybrid", verdict_repaired="hybrid", licence="none stated by the original",
+    recipe="imagenet_spiking_mlp",
 )  # fmt: skip
 
 
