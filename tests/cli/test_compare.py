@@ -30,7 +30,8 @@ def test_runs_stand_side_by_side(command: Command, trained: Path, pictures: Path
     page = (out / "comparison.md").read_text()
     line = next(line for line in page.splitlines() if line.startswith(f"| `{trained}`"))
     assert f"| {100 * row['accuracy']:.2f} |" in line
-    assert f"on the {found['images']} test images" in page
+    assert f"on the {found['images']:,} test images of {found['data']}" in page
+    assert page.splitlines()[-1].startswith(f"Measured by `{found['command']}` on {found['date']}, commit ")
     picture = (out / "comparison.svg").read_text()
     # one point a plot, and one in the list of names
     assert len(re.findall(f">1  {trained}<", picture)) == 1

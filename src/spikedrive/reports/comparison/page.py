@@ -49,19 +49,30 @@ def _page(found: dict[str, Any]) -> str:
     rows = [HEAD, ["---"] * len(HEAD), *(_cells(row) for row in found["models"])]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     machine = found["machine"]
-    return f"""# Small members side by side
+    commit = found["commit"] or "unknown"
+    commit = f"{commit[:10]}{' with changes' if commit.endswith('+') else ''}"
+    return f"""# Small models side by side
 
-Written by `{found["command"]}` on {found["date"]}; commit {found["commit"] or "unknown"}.
+Trained models on the same images: what they answer rightly, and what one answer costs. Those named MODEL.TAG come with
+the package (`spikedrive models --pretrained`).
 
 {table}
 
 ![Accuracy against additions, energy, parameters, density and latency]({PICTURE})
 
-Accuracy is that of the weights in fp32 on the {found["images"]} test images of {found["data"]}; over seeds, mean and
-standard deviation on all 10,000 test images stand in the cards of weights that come with the package, and so does the
-accuracy of the same network with ReLU in place of its neurons. Additions and energy are an image's, by the audit on
-{found["audited"]} training images and the table {found["energy_table"]}; an integer s is s additions. Latency is that
-of the integer program on one image, one thread: the median of {found["rounds"]} images, on {machine["cpu"]}.
+- **accuracy**: of these weights in fp32, on the {found["images"]:,} test images of {found["data"]}.
+- **over seeds**, **ReLU twin**: from the cards of the package's weights, and on other images, all 10,000 test images of
+  Fashion-MNIST: mean and standard deviation of the same training, in brackets how often it ran (one run has no
+  deviation); the twin is the network with ReLU in place of its neurons, trained alike. `-` was not measured.
+- **density**: the share of what the neurons send that is not zero.
+- **additions**, **energy**: of one image, counted by the audit on {found["audited"]} training images and priced by the
+  table {found["energy_table"]}, memory left out; an integer s is s additions. **dense twin's**: the energy of the same
+  layers where every weight is multiplied.
+- **engine, ms**: what the integer program takes for one image on one thread of this processor ({machine["cpu"]}): the
+  median of {found["rounds"]} images, in brackets the first and the third quartile.
+- **verdict**: of the audit; an `additive` network multiplies nowhere behind the layer that meets the pixels.
+
+Measured by `{found["command"]}` on {found["date"]}, commit {commit}.
 """
 
 
