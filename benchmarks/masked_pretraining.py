@@ -9,7 +9,8 @@ Three arms a seed, all judged on the 2,000 bundled test images, which are opened
   together, in processor time.
 
 Usage: python benchmarks/masked_pretraining.py [SEED ...]     (0 1 2 by default, one thread)
-What is done already is not done again, so that the command can be interrupted.
+What is done already is not done again, so that the command can be interrupted. A seed takes about six minutes of
+processor time. All settings were chosen on seed 7, on training images whose labels the arms do not see.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from spikedrive.data import generator, load_images
 from spikedrive.recipes import masked_pretraining
 from spikedrive.training import Recipe, evaluate, train
 
-MODEL, DATA, SIZE = "meta_spikeformer_nano", "fashion_mnist_mini", 32
+MODEL, DATA, SIZE = "sew_resnet_nano", "fashion_mnist_mini", 32
 LABELS_PER_CLASS = 10
-PRETRAINING, FINE_TUNING, LONGER = 3, 40, 240
+PRETRAINING, FINE_TUNING, LONGER = 10, 40, 720
 """Epochs of the pretraining, of the fine-tuning, and of the longer one from random weights."""
 
 
@@ -47,7 +48,7 @@ def main(seeds: list[int]) -> None:
 
 
 def _measure(arm: str, seed: int) -> dict[str, Any]:
-    folder = results.ROOT / "runs" / "masked_pretraining" / str(seed)
+    folder = results.ROOT / "runs" / "masked_pretraining" / MODEL / str(seed)
     recipe, before = _fine_tuning(_labelled(folder, seed), seed), None
     if arm == "pretrained":
         before = _run(folder / "pretraining", _pretraining(seed))
@@ -57,8 +58,8 @@ def _measure(arm: str, seed: int) -> dict[str, Any]:
     found = _run(folder / arm.replace(", ", "_"), recipe)
     spent = [run["cpu_seconds"] for run in (before, found) if run]
     return {
-        **found["where"], "arm": arm, "seed": seed, "labels": 10 * LABELS_PER_CLASS, "epochs": recipe.epochs,
-        "pretraining_epochs": PRETRAINING if before else 0, "accuracy": found["accuracy"],
+        **found["where"], "model": MODEL, "arm": arm, "seed": seed, "labels": 10 * LABELS_PER_CLASS,
+        "epochs": recipe.epochs, "pretraining_epochs": PRETRAINING if before else 0, "accuracy": found["accuracy"],
         "cpu_seconds": "" if None in spent else round(sum(spent)),
         "masked_loss": round(before["val_loss"], 4) if before else "",
     }  # fmt: skip
@@ -73,7 +74,7 @@ def _pretraining(seed: int) -> Recipe:
 def _fine_tuning(labelled: Path, seed: int) -> Recipe:
     return Recipe(
         model=MODEL, data=str(labelled), image_size=SIZE, epochs=FINE_TUNING, batch_size=16, val_fraction=0.2,
-        lr=1e-3, warmup_epochs=5.0, weight_decay=0.05, label_smoothing=0.1, ema=0.98, clip=5.0, seed=seed, threads=1,
+        lr=3e-3, warmup_epochs=5.0, weight_decay=0.05, label_smoothing=0.1, ema=0.98, clip=5.0, seed=seed, threads=1,
         augment={"RandomCrop": {"padding": 2}, "RandomHorizontalFlip": {}},
     )  # fmt: skip
 
