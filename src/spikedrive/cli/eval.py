@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from spikedrive.cli.output import JsonFlag, emit
-from spikedrive.errors import ConfigError
+from spikedrive.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from spikedrive.blocks import SpikingModel
+    from spikedrive.data import ImageSet
 
 TAKES = {
     "accuracy": ("data", "split"),
+    "anytime": ("data", "rule", "tolerance", "steps"),
     "perplexity": ("data", "split", "tokenizer"),
     "mqar": ("length", "samples", "seed", "pairs"),
     "passkey": ("length", "samples", "seed", "digits", "tokenizer"),
@@ -33,9 +35,10 @@ def verb(
         Literal["train", "val", "test"] | None, typer.Option(help="Which part of the data; test by default.")
     ] = None,
     task: Annotated[
-        Literal["accuracy", "perplexity", "mqar", "passkey"] | None,
+        Literal["accuracy", "anytime", "perplexity", "mqar", "passkey"] | None,
         typer.Option(
-            help="accuracy on images; of language models perplexity on text, or whether they recall: mqar (values of "
+            help="accuracy on images, or anytime: accuracy against steps, with a rule that stops early; of language "
+            "models perplexity on text, or whether they recall: mqar (values of "
             "keys) or passkey (a number in filler text). By default what it learned."
         ),
     ] = None,
@@ -54,17 +57,29 @@ def verb(
         int | None, typer.Option(help="Of passkey: digits of the number; 5 by default, or as it learned.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of mqar and passkey: which texts; 0 by default.")] = None,
+    rule: Annotated[
+        Literal["confidence", "gap"] | None,
+        typer.Option(help="Of anytime: what has to be large enough to stop; confidence by default."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of anytime: accuracy that may be lost, 0 to 1; 0.005 by default."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=2, help="Of anytime: steps at the most; those trained with by default.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure accuracy on images with labels, bits a byte and perplexity on text, or recall.
 
-    Recall stands beside what guessing would give.
+    Recall stands beside what guessing would give. With --task anytime the threshold at which answers stop is chosen on
+    the validation split, and all figures are of the test split.
     """
     from spikedrive.cli.target import checkpoint_path
     from spikedrive.models import load_model
 
     loaded = load_model(checkpoint_path(run))
-    kinds = ("perplexity", "mqar", "passkey") if loaded.input == "tokens" else ("accuracy",)
+    kinds = ("perplexity", "mqar", "passkey") if loaded.input == "tokens" else ("accuracy", "anytime")
     learned = str(loaded.metadata.get("task"))
     chosen = task or (learned if learned in kinds else kinds[0])
     if chosen not in kinds:
@@ -74,7 +89,7 @@ def verb(
         )
     options: dict[str, Any] = {
         "data": data, "split": split, "tokenizer": tokenizer, "length": length, "samples": samples, "pairs": pairs,
-        "digits": digits, "seed": seed,
+        "digits": digits, "seed": seed, "rule": rule, "tolerance": tolerance, "steps": steps,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
     for key in given:
@@ -83,9 +98,15 @@ def verb(
                 f"The task {chosen} got --{key}; it takes {', '.join(f'--{k}' for k in TAKES[chosen])}. Leave it out."
             )
     if "data" in TAKES[chosen] and data is None:
-        what = "images with labels" if chosen == "accuracy" else "text"
+        what = "text" if chosen == "perplexity" else "images with labels"
         raise ConfigError(f"The task {chosen} came without --data; it takes {what}. Add --data FOLDER.")
-    judge = {"accuracy": _accuracy, "perplexity": _perplexity, "mqar": _mqar, "passkey": _passkey}[chosen]
+    judge = {
+        "accuracy": _accuracy,
+        "anytime": _anytime,
+        "perplexity": _perplexity,
+        "mqar": _mqar,
+        "passkey": _passkey,
+    }[chosen]
     found, said = judge(loaded, run, batch_size, given)
     emit({"run": run, "task": chosen, **found}, said, as_json)
 
@@ -104,6 +125,48 @@ def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, 
     answer = {"data": given["data"], "split": split, "images": len(images)}
     answer |= {key: float(result[key]) for key in ("accuracy", "loss")}
     return answer, f"accuracy {answer['accuracy']:.2%}, loss {answer['loss']:.4f} on {len(images)} images"
+
+
+def _anytime(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    from spikedrive.cli.target import images_for, load_trained
+    from spikedrive.training import evaluate_anytime
+
+    model = load_trained(run)
+    validation, test = _validation_images(model, run, given["data"]), images_for(model, given["data"], "test")
+    settings = {"steps": model.steps, **{key: value for key, value in given.items() if key != "data"}}
+    known = model.metadata
+    found = evaluate_anytime(
+        model, validation, test, batch_size=batch_size, mean=known["mean"], std=known["std"], **settings
+    )
+    fixed = found["smallest_fixed"]
+    said = (
+        f"accuracy {found['accuracy']:.2%} after {found['steps']:.2f} steps on average, {found['saved']:.0%} fewer "
+        f"than the {fixed['steps']:.0f} fixed ones that reach {fixed['accuracy']:.2%}; who knows the labels needs "
+        f"{found['oracle'][-1]['steps']:.2f} for {found['oracle'][-1]['accuracy']:.2%} ({len(test)} images, threshold "
+        f"chosen on {len(validation)} others)"
+    )
+    return {"data": given["data"], "images": len(test), "validation_images": len(validation), **found}, said
+
+
+def _validation_images(model: SpikingModel, run: str, data: str) -> ImageSet:
+    """Those of the data, or those that the run chose its checkpoint by: never what it learned from."""
+    import json
+    from pathlib import Path
+
+    from spikedrive.cli.target import images_for
+    from spikedrive.data import list_splits
+    from spikedrive.training import Recipe
+    from spikedrive.training.prepare import prepare_images
+
+    if "val" in list_splits(data):
+        return images_for(model, data, "val")
+    recipe = Path(run) / "recipe.json"
+    if not recipe.is_file():
+        raise DataError(
+            f"{data} has no validation images and {run} no recipe.json that says which it kept; the threshold is "
+            "chosen on images that neither taught nor judge. Name the run's folder, or add a split val."
+        )
+    return prepare_images(Recipe(**json.loads(recipe.read_text()))).validation
 
 
 def _perplexity(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:

@@ -1,6 +1,7 @@
 """Training: the recipe, the loop, and what comes out of it."""
 
 from spikedrive.training.activity import record_activity
+from spikedrive.training.anytime import answers_by_step, evaluate_anytime
 from spikedrive.training.conversion import Conversion, convert
 from spikedrive.training.evaluate import evaluate
 from spikedrive.training.evaluate_text import evaluate_text
@@ -10,6 +11,7 @@ from spikedrive.training.recipe import Recipe
 from spikedrive.training.run_folder import Run
 
 __all__ = [
-    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "convert", "evaluate", "evaluate_text", "learning_rate",
-    "make_optimizer", "record_activity", "train",
+    "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "answers_by_step", "convert", "evaluate",
+    "evaluate_anytime",
+    "evaluate_text", "learning_rate", "make_optimizer", "record_activity", "train",
 ]  # fmt: skip

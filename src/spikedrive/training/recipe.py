@@ -67,7 +67,8 @@ class Recipe:
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
     task: dict[str, Any] = Field(default_factory=lambda: {"name": TASKS[0]})
-    """What is learned: {"name": "classify"}, or {"name": "masked"} with `ratio`, `width` and `depth` where they are
+    """What is learned: {"name": "classify"} with `anytime` (the weight of `training.losses.anytime_loss`, 0.002 in its
+    source), or {"name": "masked"} with `ratio`, `width` and `depth` where they are
     others than those of `tasks.MaskedAutoencoder`, or {"name": "lm"} with `context` (tokens of a crop, 256),
     `tokenizer` (bytes, or a path), `steps` (in an epoch) and `wrap` (of `tasks.lm.loss`), or {"name": "mqar"} and
     {"name": "passkey"} with `length` (tokens of a text), `pairs` or `digits`, `samples` (texts to choose by), `steps`

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
+from spikedrive.errors import ConfigError
 from spikedrive.tasks import classify
 from spikedrive.training.distill import Teacher
 from spikedrive.training.evaluate import evaluate
+from spikedrive.training.losses.anytime import record_drift
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.prepare import Images, Part
 from spikedrive.training.recipe import Recipe
@@ -20,17 +24,28 @@ class Classify(Objective):
 
     def __init__(self, model: SpikingModel, recipe: Recipe, teacher: Teacher | None) -> None:
         super().__init__(model)
+        unknown = [key for key in recipe.task if key not in ("name", "anytime")]
+        if unknown:
+            raise ConfigError(
+                f"The task 'classify' got {unknown[0]!r}; it takes anytime, the weight of the loss for early answers. "
+                "Correct task."
+            )
         self._smoothing, self._teacher = recipe.label_smoothing, teacher
+        self._anytime = float(recipe.task.get("anytime", 0.0))
 
     def loss(self, call: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
-        """Cross-entropy, and the right answers."""
-        output = call(part.x)
+        """Cross-entropy, with the loss for early answers where it is asked for; and the right answers."""
+        recording = record_drift(self.module) if self._anytime else nullcontext()
+        with recording as recorded:
+            output = call(part.x)
         loss = classify.loss(
             output,
             part.targets,
             label_smoothing=self._smoothing,
             teacher_logits=None if self._teacher is None else self._teacher(part.x),
         )
+        if recorded is not None:
+            loss = loss + self._anytime * recorded.loss(part.targets)
         return loss, classify.correct(output, part.targets)
 
     def validate(
