@@ -118,7 +118,7 @@ def masked_loss(prediction: Tensor, x: Tensor, visible: Tensor) -> Tensor:
 
     *Equation*: mean over masked patches i of |y_i - (p_i - mean(p_i)) / sqrt(var(p_i) + 1e-6)|^2 / pixels, with the
     unbiased variance.
-    An answer of zero has about 1: the share of the masked patches' variance that is left to explain.
+    An answer of zero has 1 less the share of patches of one colour, whose normalised pixels are zero.
     *Shapes*: prediction (B, L, C h w), x (B, C, H, W), visible (B, rows, columns), L = rows columns.
     *Raises*: ShapeError where they do not fit together.
     *Source*: arXiv 2111.06377 (per-patch normalised pixels, masked patches only).
