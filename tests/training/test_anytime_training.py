@@ -66,7 +66,7 @@ def test_every_neuron_is_recorded_and_taught() -> None:
         ({"steps": 1}, "got a model of one step; it compares early steps with late ones"),
         (
             {"neuron": "ILIF"},
-            "got a ILIF, whose state is not one membrane a neuron; it takes neurons with such",
+            "asked of a ILIF, whose state is not one membrane a neuron; that takes neurons with such",
         ),
     ],
 )

@@ -92,7 +92,8 @@ def record_drift(model: nn.Module) -> Iterator[Recorded]:
 
     def record(neuron: nn.Module, given: tuple[Tensor], spikes: Tensor) -> None:
         assert isinstance(neuron, Neuron)
-        found.drifts.append(drift(spikes, _membranes(neuron, given[0])))
+        _check_steps(given[0])
+        found.drifts.append(drift(spikes, membranes_of(neuron, given[0])))
 
     def outputs(_readout: nn.Module, given: tuple[Tensor]) -> None:
         found.outputs.append(given[0])
@@ -106,23 +107,29 @@ def record_drift(model: nn.Module) -> Iterator[Recorded]:
             hook.remove()
 
 
-def _membranes(neuron: Neuron, x: Tensor) -> Tensor:
-    """What is left after each step's reset, (T, B, ...)."""
-    if len(x) == 1:
-        raise ConfigError(
-            "The anytime regulariser got a model of one step; it compares early steps with late ones. Train with "
-            "model_args.steps=4 or more and a neuron that keeps its membrane, such as LIF."
-        )
+def membranes_of(neuron: Neuron, x: Tensor) -> Tensor:
+    """What is left in a neuron after each step's reset, (T, B, ...).
+
+    *Raises*: ConfigError where its state is not one membrane a neuron.
+    """
     state, kept = neuron.rest(x), []
     for step in x.split(1):
         _, state = neuron.scan(step, state)
         if not isinstance(state, Tensor) or state.shape != x.shape[1:]:
             raise ConfigError(
-                f"The anytime regulariser got a {type(neuron).__name__}, whose state is not one membrane a neuron; it "
-                "takes neurons with such a state. Use LIF, PLIF or IF."
+                f"The membranes were asked of a {type(neuron).__name__}, whose state is not one membrane a neuron; "
+                "that takes neurons with such a state. Use LIF, PLIF or IF."
             )
         kept.append(state)
     return torch.stack(kept)
+
+
+def _check_steps(x: Tensor) -> None:
+    if len(x) == 1:
+        raise ConfigError(
+            "The anytime regulariser got a model of one step; it compares early steps with late ones. Train with "
+            "model_args.steps=4 or more and a neuron that keeps its membrane, such as LIF."
+        )
 
 
 def _length(rates: Tensor) -> Tensor:
