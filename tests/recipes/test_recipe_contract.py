@@ -54,8 +54,9 @@ def write_folder(pictures: Path, folder: Path) -> Path:
 # training takes seconds: `make test-all` tries those that differ from these in their model alone, too
 MAKERS = {"image_folder": image_folder, "masked_pretraining": masked_pretraining}
 QUICK = ["fashion_mnist_mini", *MAKERS, "imagenet_spike_driven_transformer", "imagenet_sew_resnet"]
-# those of text hold the same contract in tests/training/test_language_training.py
-OTHERS = [name for name in RECIPES.names() if name not in QUICK and get_recipe(name).task["name"] != "lm"]
+# those of text hold the same contract in tests/training: test_language_training, test_text_classification
+OF_IMAGES = [name for name in RECIPES.names() if get_recipe(name).task["name"] in ("classify", "masked")]
+OTHERS = [name for name in OF_IMAGES if name not in QUICK]
 PUBLISHED = [name for name in RECIPES.names() if name.startswith(("imagenet_", "cifar_"))]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spikedrive.data import ImageSet
 
 TAKES = {
-    "accuracy": ("data", "split"),
+    "accuracy": ("data", "split", "tokenizer"),
     "anytime": ("data", "rule", "tolerance", "steps"),
     "perplexity": ("data", "split", "tokenizer"),
     "mqar": ("length", "samples", "seed", "pairs"),
@@ -37,8 +37,8 @@ def verb(
     task: Annotated[
         Literal["accuracy", "anytime", "perplexity", "mqar", "passkey"] | None,
         typer.Option(
-            help="accuracy on images, or anytime: accuracy against steps, with a rule that stops early; of language "
-            "models perplexity on text, or whether they recall: mqar (values of "
+            help="accuracy on images or texts with labels, or anytime: accuracy against steps, with a rule that stops "
+            "early; of language models perplexity on text, or whether they recall: mqar (values of "
             "keys) or passkey (a number in filler text). By default what it learned."
         ),
     ] = None,
@@ -79,7 +79,11 @@ def verb(
     from spikedrive.models import load_model
 
     loaded = load_model(checkpoint_path(run))
-    kinds = ("perplexity", "mqar", "passkey") if loaded.input == "tokens" else ("accuracy", "anytime")
+    if loaded.input == "tokens":
+        lm = loaded.card is not None and loaded.card.task == "lm"
+        kinds = ("perplexity", "mqar", "passkey") if lm else ("accuracy",)
+    else:
+        kinds = ("accuracy", "anytime")
     learned = str(loaded.metadata.get("task"))
     chosen = task or (learned if learned in kinds else kinds[0])
     if chosen not in kinds:
@@ -98,7 +102,8 @@ def verb(
                 f"The task {chosen} got --{key}; it takes {', '.join(f'--{k}' for k in TAKES[chosen])}. Leave it out."
             )
     if "data" in TAKES[chosen] and data is None:
-        what = "text" if chosen == "perplexity" else "images with labels"
+        labelled = "images or texts with labels" if chosen == "accuracy" else "images with labels"
+        what = "text" if chosen == "perplexity" else labelled
         raise ConfigError(f"The task {chosen} came without --data; it takes {what}. Add --data FOLDER.")
     judge = {
         "accuracy": _accuracy,
@@ -116,6 +121,8 @@ Found = tuple[dict[str, Any], str]
 
 
 def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    if _model.input == "tokens":
+        return _accuracy_of_texts(_model, given, batch_size)
     from spikedrive.cli.target import images_for, load_trained
     from spikedrive.training import evaluate
 
@@ -167,6 +174,22 @@ def _validation_images(model: SpikingModel, run: str, data: str) -> ImageSet:
             "chosen on images that neither taught nor judge. Name the run's folder, or add a split val."
         )
     return prepare_images(Recipe(**json.loads(recipe.read_text()))).validation
+
+
+def _accuracy_of_texts(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
+    from spikedrive.data.text import encode_labelled, load_labelled, recorded_tokenizer
+    from spikedrive.training import evaluate_labelled
+
+    split, words = given.get("split", "test"), recorded_tokenizer(model.metadata, given.get("tokenizer"))
+    texts = load_labelled(given["data"], split)
+    if list(texts.class_names) != list(model.metadata.get("class_names", ())):
+        raise ConfigError(
+            f"{given['data']} has the classes {', '.join(texts.class_names)}, and the model learned "
+            f"{', '.join(model.metadata.get('class_names', ()))}; both have the same. Evaluate on data of its classes."
+        )
+    found = evaluate_labelled(model, encode_labelled(texts, words, _context(model)), batch_size=batch_size)
+    said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['texts']} texts"
+    return {"data": given["data"], "split": split, **found}, said
 
 
 def _perplexity(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:

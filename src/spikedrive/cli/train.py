@@ -35,8 +35,9 @@ def verb(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What is learned: classify, masked (pretraining on images without labels), lm (text), or to recall: "
-            "mqar and passkey, which make their texts. The model decides where this is left out."
+            help="What is learned: classify, masked (pretraining on images without labels), lm (text), "
+            "text_classification, or to recall: mqar and passkey, which make their texts. The model decides where "
+            "this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
@@ -61,6 +62,10 @@ def verb(
         typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
     elif recipe.task["name"] == "lm":
         typer.echo(f"{folder}\nspikedrive generate {folder} --prompt TEXT")
+    elif recipe.task["name"] == "text_classification":
+        typer.echo(
+            f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} TEXT"
+        )
     else:
         typer.echo(
             f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} IMAGE"
@@ -75,7 +80,14 @@ def resolve(
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
     from spikedrive.models import get_card, list_models
-    from spikedrive.recipes import RECIPES, image_folder, masked_pretraining, recall, text_folder
+    from spikedrive.recipes import (
+        RECIPES,
+        image_folder,
+        labelled_texts,
+        masked_pretraining,
+        recall,
+        text_folder,
+    )
 
     if target in RECIPES:
         recipe = RECIPES[target]()
@@ -91,6 +103,8 @@ def resolve(
             )
         elif task == "masked":
             recipe = masked_pretraining(target, data)
+        elif get_card(target).task == "text_classification":
+            recipe = labelled_texts(target, data)
         else:
             recipe = text_folder(target, data) if reads_text else image_folder(target, data)
     else:

@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-TASKS = ("classify", "masked", "lm", "mqar", "passkey")
+TASKS = ("classify", "masked", "lm", "mqar", "passkey", "text_classification")
 
 Class = TypeVar("Class", bound=type)
 
@@ -62,7 +62,8 @@ class Recipe:
     model: str
     """A name that `list_models()` knows."""
     data: str
-    """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes; the
+    """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes,
+    for text_classification that `data.text.load_labelled` takes; the
     names of the tasks mqar and passkey, which make their own."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""

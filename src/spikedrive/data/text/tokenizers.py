@@ -16,6 +16,8 @@ from spikedrive.errors import CheckpointError, DataError, MissingExtraError
 
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 """Tokens that end a text, in the order in which they are looked for."""
+STARTS, PADS = ("[CLS]", "<s>"), ("[PAD]", "<pad>")
+"""Tokens that start a text which is classified, and that fill up short ones."""
 
 
 class Tokenizer(Protocol):
@@ -26,6 +28,10 @@ class Tokenizer(Protocol):
     vocabulary: int
     end: int | None
     """The id that stands behind a text; None where no token means that."""
+    start: int | None
+    """The id in front of a text that is classified; None where no token means that."""
+    padding: int | None
+    """The id that fills up short texts of a batch; None where no token means that."""
     content: str
     """Its whole `tokenizer.json`; empty where it needs none."""
 
@@ -52,6 +58,8 @@ class ByteTokenizer:
     spec = fingerprint = "bytes"
     vocabulary: int = 256
     end: int | None = 0
+    start: int | None = None
+    padding: int | None = 0
     content = ""
 
     def encode(self, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -90,8 +98,16 @@ class HuggingFaceTokenizer:
         self.spec, self.content = str(path), content
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
         self.vocabulary = int(self._tokenizer.get_vocab_size())
-        ends = (self._tokenizer.token_to_id(token) for token in ENDS)
-        self.end: int | None = next((i for i in ends if i is not None), None)
+        # a file may ask for texts of one length, which would be cut and filled up in silence
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.end: int | None = self._first_of(ENDS)
+        self.start: int | None = self._first_of(STARTS)
+        self.padding: int | None = self._first_of(PADS)
+
+    def _first_of(self, tokens: tuple[str, ...]) -> int | None:
+        known = (self._tokenizer.token_to_id(token) for token in tokens)
+        return next((i for i in known if i is not None), None)
 
     def encode(self, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The ids (L,) of a text, without special tokens. Raises: DataError for one that is no UTF-8."""

@@ -6,27 +6,36 @@ import torch
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.training.prepare.images import Batches, Images, prepare_images, prepare_model
+from spikedrive.training.prepare.labelled import (
+    NAME,
+    Labelled,
+    LabelledBatches,
+    prepare_labelled,
+    prepare_text_classifier,
+)
 from spikedrive.training.prepare.part import Part
 from spikedrive.training.prepare.recall import Recall, RecallBatches, prepare_recall, prepare_recall_model
 from spikedrive.training.prepare.text import Text, TextBatches, prepare_language_model, prepare_text
 from spikedrive.training.recipe import Recipe
 
 __all__ = [
-    "AnyBatches", "Batches", "Data", "Images", "Part", "Recall", "RecallBatches", "Text", "TextBatches", "batches_of",
-    "model_for", "prepare_data", "prepare_images", "prepare_language_model", "prepare_model", "prepare_recall",
-    "prepare_text",
+    "AnyBatches", "Batches", "Data", "Images", "Labelled", "LabelledBatches", "Part", "Recall", "RecallBatches", "Text",
+    "TextBatches", "batches_of", "model_for", "prepare_data", "prepare_images", "prepare_labelled",
+    "prepare_language_model", "prepare_model", "prepare_recall", "prepare_text", "prepare_text_classifier",
 ]  # fmt: skip
 
-Data = Images | Recall | Text
-AnyBatches = Batches | RecallBatches | TextBatches
+Data = Images | Labelled | Recall | Text
+AnyBatches = Batches | LabelledBatches | RecallBatches | TextBatches
 
 
 def prepare_data(recipe: Recipe) -> Data:
     """What the recipe's task learns from.
 
-    *Raises*: as `prepare_images`, `prepare_text` or `prepare_recall`.
+    *Raises*: as `prepare_images`, `prepare_text`, `prepare_recall` or `prepare_labelled`.
     """
     name = recipe.task.get("name")
+    if name == NAME:
+        return prepare_labelled(recipe)
     if name in ("mqar", "passkey"):
         return prepare_recall(recipe)
     return prepare_text(recipe) if name == "lm" else prepare_images(recipe)
@@ -35,8 +44,10 @@ def prepare_data(recipe: Recipe) -> Data:
 def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
     """The model with its first weights, and what the user should know about it.
 
-    *Raises*: as `prepare_model` or `prepare_language_model`.
+    *Raises*: as `prepare_model`, `prepare_language_model` or `prepare_text_classifier`.
     """
+    if isinstance(data, Labelled):
+        return prepare_text_classifier(recipe, data)
     if isinstance(data, Recall):
         return prepare_recall_model(recipe, data)
     return prepare_language_model(recipe, data) if isinstance(data, Text) else prepare_model(recipe, data)
@@ -51,6 +62,8 @@ def batches_of(
     """
     if isinstance(data, Images):
         return Batches(recipe, data, device=device, rank=rank, world=world)
+    if isinstance(data, Labelled):
+        return LabelledBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Recall):
         return RecallBatches(recipe, data, device=device, rank=rank, world=world)
     return TextBatches(recipe, data, device=device, rank=rank, world=world)
