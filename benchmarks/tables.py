@@ -15,10 +15,12 @@ import engine_tables
 import masked_tables
 import memory_table
 import neuron_tables
+import recall_tables
 import results
 import spikellm_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
+RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -99,6 +101,9 @@ def main() -> None:
     _fill(docs / "performance.md", ENGINE_MARK, "\n".join(part for part in (engine, choice) if part))
     _fill(docs / "how-to" / "pretrain.md", MARK, masked_tables.page(masked_tables.measured()))
     _fill(docs / "how-to" / "text.md", MEMORY_MARK, memory_table.page(memory_table.measured()))
+    text = docs / "how-to" / "text.md"
+    _fill(text, RECALL_MARK, recall_tables.mqar(results.read("associative_recall")))
+    _fill(text, PASSKEY_MARK, recall_tables.passkey(results.read("passkey")))
     spiking = docs / "how-to" / "spikellm.md"
     _fill(spiking, MARK, spikellm_tables.page(spikellm_tables.measured()))
     _fill(spiking, MEMORY_MARK, spikellm_tables.memory(spikellm_tables.measured_memory()))
