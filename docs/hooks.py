@@ -7,6 +7,7 @@ from typing import Any
 import conversion_table
 import model_verdicts
 import pretrained_cards
+import recordings_table
 import typer.main
 
 from spikedrive.cli.app import app
@@ -43,6 +44,7 @@ MARKS = {
     "<!-- every model's verdict -->": model_verdicts.table,
     "<!-- every verb -->": _verbs,
     "<!-- pretrained weights -->": pretrained_cards.table,
+    "<!-- recordings of cameras -->": recordings_table.table,
     "<!-- neurons of others -->": _neurons_of_others,
     "<!-- differences from neurobench -->": neurobench.table,
 }
