@@ -18,6 +18,7 @@ import neuron_tables
 import recall_tables
 import results
 import spikellm_tables
+import spikelm_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
@@ -107,6 +108,7 @@ def main() -> None:
     spiking = docs / "how-to" / "spikellm.md"
     _fill(spiking, MARK, spikellm_tables.page(spikellm_tables.measured()))
     _fill(spiking, MEMORY_MARK, spikellm_tables.memory(spikellm_tables.measured_memory()))
+    _fill(docs / "how-to" / "spikelm.md", MARK, spikelm_tables.page(results.read("spikelm")))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 
