@@ -21,10 +21,11 @@ def page(rows: list[dict[str, str]]) -> str:
         )
     one = rows[0]
     days, commits = (" and ".join(sorted({row[key] for row in rows})) for key in ("date", "commit"))
+    options = " ".join(f"--{key} {one[key]}" for key in ("texts", "epochs", "context", "lr"))
     return (
-        f"{text}\n{one['epochs']} pass over {one['texts']} training texts of at most {one['context']} tokens, "
-        f"{one['test_texts']} test texts or all there are, by `{one['command']}`; spread over seeds where there are "
-        f"several. {one['cpu']}, {days}, commit {commits}.\n"
+        f"{text}\nPasses over {one['texts']} training texts of at most {one['context']} tokens: {one['epochs']}; test "
+        f"texts: {one['test_texts']}. `{one['command']} {options}`; spread over seeds where there are several. "
+        f"{one['cpu']}, {days}, commit {commits}.\n"
     )
 
 
