@@ -6,6 +6,7 @@ from typing import Any
 
 import conversion_table
 import model_verdicts
+import pipelines_table
 import pretrained_cards
 import recordings_table
 import typer.main
@@ -43,6 +44,7 @@ MARKS = {
     "<!-- agreement of converted networks -->": conversion_table.table,
     "<!-- every model's verdict -->": model_verdicts.table,
     "<!-- every verb -->": _verbs,
+    "<!-- direct, converted, hybrid -->": pipelines_table.table,
     "<!-- pretrained weights -->": pretrained_cards.table,
     "<!-- recordings of cameras -->": recordings_table.table,
     "<!-- neurons of others -->": _neurons_of_others,
