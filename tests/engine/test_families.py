@@ -8,8 +8,9 @@ import pytest
 import spikedrive as sd
 from engine.chains import images
 from engine.equality import equal_program
-from models.families import INTEGER, inputs, tiny
+from models.families import COMPILED, INTEGER, inputs, tiny
 from spikedrive.engine.runtime import load
+from spikedrive.errors import LoweringError
 
 pytestmark = pytest.mark.usefixtures("unaudited")
 
@@ -19,7 +20,7 @@ LARGER = {"v3", "v3_large_spiking", "qsd"}
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(f, marks=[pytest.mark.slow] if f in LARGER else []) for f in INTEGER]
+    "family", [pytest.param(f, marks=[pytest.mark.slow] if f in LARGER else []) for f in COMPILED]
 )
 def test_every_family_compiles_to_an_equal_program(family, tmp_path):
     model = sd.fuse(tiny(family), dense_separable=True)
@@ -36,6 +37,13 @@ def test_every_family_compiles_to_an_equal_program(family, tmp_path):
     assert sum(firing) > 0.7 * len(firing)
     program.save(tmp_path / "m.sdx")
     assert (load(tmp_path / "m.sdx").run(pixels).logits_int == result.logits_int).all()
+
+
+@pytest.mark.parametrize("family", sorted(set(INTEGER) - set(COMPILED)))
+def test_the_others_are_refused_by_name(family):
+    model = sd.fuse(tiny(family), dense_separable=True)
+    with pytest.raises(LoweringError, match=r"cumsum\.default in module .* has no rule to lower it"):
+        equal_program(model, inputs(family, model, batch=1), np.zeros(0))
 
 
 def test_nano_with_leaky_neurons_over_four_steps():

@@ -104,6 +104,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # without those that multiply after every exact repair, as their card says
 INTEGER = [f for f, (name, _) in FAMILIES.items() if get_card(name).verdict_repaired != "hybrid"]
+# without those that sum up along the steps, which the engine has no rule for
+COMPILED = [family for family in INTEGER if family != "video_causal"]
 # without those that look at all steps at once: no chunks, no causality
 STEP_BY_STEP = [family for family in FAMILIES if family not in ("asa", "video")]
 

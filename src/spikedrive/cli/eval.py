@@ -96,10 +96,11 @@ def verb(
         "digits": digits, "seed": seed, "rule": rule, "tolerance": tolerance, "steps": steps,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
+    takes = [key for key in TAKES[chosen] if key != "tokenizer" or loaded.input == "tokens"]
     for key in given:
-        if key not in TAKES[chosen]:
+        if key not in takes:
             raise ConfigError(
-                f"The task {chosen} got --{key}; it takes {', '.join(f'--{k}' for k in TAKES[chosen])}. Leave it out."
+                f"The task {chosen} got --{key}; it takes {', '.join(f'--{k}' for k in takes)}. Leave it out."
             )
     if "data" in TAKES[chosen] and data is None:
         labelled = "images or texts with labels" if chosen == "accuracy" else "images with labels"
