@@ -70,18 +70,7 @@ class ImageSet:
 
         Raises: ConfigError unless 0 <= fraction < 1.
         """
-        if not 0.0 <= fraction < 1.0:
-            raise ConfigError(
-                f"split got fraction={fraction}; it takes the share of the second part, at least 0 and below 1. "
-                "0.1 holds out every tenth image."
-            )
-        held = torch.zeros(len(self), dtype=torch.bool)
-        for label in range(len(self.class_names)):
-            members = torch.nonzero(self.labels == label).squeeze(1)
-            count = max(round(fraction * len(members)), 1) if fraction and len(members) > 1 else 0
-            # a generator per class, so that a class's choice does not move when another class grows
-            order = torch.randperm(len(members), generator=generator(seed, label))
-            held[members[order[:count]]] = True
+        held = hold_out(self.labels, len(self.class_names), fraction, seed)
         return self.subset(torch.nonzero(~held).squeeze(1)), self.subset(torch.nonzero(held).squeeze(1))
 
     def statistics(self, limit: int | None = None) -> tuple[list[float], list[float]]:
@@ -104,6 +93,29 @@ class ImageSet:
         deviation = (squares.double() / count - mean * mean).clamp_min(0).sqrt() / 255
         deviation[deviation == 0] = 1.0
         return (mean / 255).tolist(), deviation.tolist()
+
+
+def hold_out(labels: Tensor, classes: int, fraction: float, seed: int) -> Tensor:
+    """Which samples are held out: `fraction` of every class, at least one sample of two or more.
+
+    The same seed gives the same choice, and that of one class does not move when another grows.
+
+    *Shapes*: labels (N,) int64 -> (N,) bool.
+    *Raises*: ConfigError unless 0 <= fraction < 1.
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise ConfigError(
+            f"split got fraction={fraction}; it takes the share of the second part, at least 0 and below 1. "
+            "0.1 holds out every tenth image."
+        )
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(classes):
+        members = torch.nonzero(labels == label).squeeze(1)
+        count = max(round(fraction * len(members)), 1) if fraction and len(members) > 1 else 0
+        # a generator per class, so that a class's choice does not move when another class grows
+        order = torch.randperm(len(members), generator=generator(seed, label))
+        held[members[order[:count]]] = True
+    return held
 
 
 def _check_images(images: Tensor | LazyImages) -> None:
