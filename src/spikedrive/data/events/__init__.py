@@ -3,8 +3,9 @@
 from spikedrive.data.events.clips import Clips, EventSet, PackedClips
 from spikedrive.data.events.events import EVENT, Events, Repairs, check_events
 from spikedrive.data.events.recording import FORMATS, Recording, open_recording, write_recording
+from spikedrive.data.events.slices import Slice, slice_by_count, slice_by_time
 
 __all__ = [
-    "EVENT", "FORMATS", "Clips", "EventSet", "Events", "PackedClips", "Recording", "Repairs", "check_events",
-    "open_recording", "write_recording",
+    "EVENT", "FORMATS", "Clips", "EventSet", "Events", "PackedClips", "Recording", "Repairs", "Slice",
+    "check_events", "open_recording", "slice_by_count", "slice_by_time", "write_recording",
 ]  # fmt: skip
