@@ -13,10 +13,10 @@ import torch
 
 import spikedrive as sd
 from cli.conftest import Command
-from spikedrive.cli.activity import EnergyMeter
 from spikedrive.data.text import ByteTokenizer, load_tokens
 from spikedrive.engine.twin import Twin
 from spikedrive.errors import ConfigError, DataError
+from spikedrive.live.energy import text_meter
 from spikedrive.tasks.generate import Sampling, draw, generate
 from spikedrive.training import evaluate_text
 
@@ -51,7 +51,7 @@ def test_the_engine_gives_the_tokens_of_the_float_model_with_its_weights(
     assert compiled["tokens"] == tokens
     # what the program counts is what hooks see on the float model with its weights, fed the same tokens
     twin = Twin(sd.compile(model, torch.zeros(1, 1).long()), model).model
-    meter = EnergyMeter(twin, list(b"To be"))
+    meter = text_meter(twin, list(b"To be"))
     with torch.inference_mode(), meter.watching(16):
         twin(torch.tensor([*b"To be", *tokens[:-1]])[:, None])
     assert 0 < compiled["firing_rate"] == pytest.approx(meter.firing_rate)

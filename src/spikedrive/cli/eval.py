@@ -124,6 +124,8 @@ Found = tuple[dict[str, Any], str]
 def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
     if _model.input == "tokens":
         return _accuracy_of_texts(_model, given, batch_size)
+    if "events" in _model.metadata:
+        return _accuracy_of_clips(_model, given, batch_size)
     from spikedrive.cli.target import images_for, load_trained
     from spikedrive.training import evaluate
 
@@ -190,6 +192,23 @@ def _accuracy_of_texts(model: SpikingModel, given: dict[str, Any], batch_size: i
         )
     found = evaluate_labelled(model, encode_labelled(texts, words, _context(model)), batch_size=batch_size)
     said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['texts']} texts"
+    return {"data": given["data"], "split": split, **found}, said
+
+
+def _accuracy_of_clips(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
+    from spikedrive.data.events import FrameReader, load_events
+    from spikedrive.training import evaluate_clips
+
+    split = given.get("split", "test")
+    clips = load_events(given["data"], split)
+    if list(clips.class_names) != list(model.metadata["class_names"]):
+        raise ConfigError(
+            f"{given['data']} has the classes {', '.join(clips.class_names)}, and the model learned "
+            f"{', '.join(model.metadata['class_names'])}; both have the same. Evaluate on data of its classes."
+        )
+    reader = FrameReader.of_record(model.metadata["events"])
+    found = evaluate_clips(model, clips, reader, batch_size=batch_size)
+    said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['clips']} clips"
     return {"data": given["data"], "split": split, **found}, said
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikedrive.blocks.language import LanguageModel
-    from spikedrive.cli.activity import EnergyMeter
+    from spikedrive.live.energy import EnergyMeter
     from spikedrive.tasks.generate import Step
 
 
@@ -42,8 +42,8 @@ def verb(
 
     Tokens are printed as they come; tokens/s, firing rate and picojoules a token stand on stderr at the end.
     """
-    from spikedrive.cli.activity import EnergyMeter
     from spikedrive.cli.language import load_language_model, open_tokenizer_of
+    from spikedrive.live.energy import text_meter
     from spikedrive.tasks.generate import Sampling, check_prompt, generate
 
     sampling = Sampling(temperature, top_k, top_p, seed)
@@ -56,7 +56,7 @@ def verb(
             f"{len(given)} tokens of prompt and {tokens} more are beyond the context of {loaded.context}; both "
             f"together fit into it. Set --tokens {max(1, loaded.context - len(given))} or less, or shorten the prompt."
         )
-    meter = EnergyMeter(loaded, given)
+    meter = text_meter(loaded, given)
     step = engine_step(loaded, meter) if engine else model_step(loaded, meter)
     more, text = words.stream(), ""
     drawn: list[int] = []
@@ -82,7 +82,7 @@ def verb(
         return
     answer: dict[str, Any] = {
         "model": model, "engine": engine, "prompt": prompt, "text": text, "tokens": drawn, **rates,
-        "tokens_read": meter.tokens, "neuron_layers": meter.neuron_layers, "firing_rate": meter.firing_rate,
+        "tokens_read": meter.steps, "neuron_layers": meter.neuron_layers, "firing_rate": meter.firing_rate,
         "picojoules_per_token": 1e12 * meter.joules, "median_picojoules_per_token": 1e12 * meter.median_joules,
         "energy_table": meter.table,
     }  # fmt: skip
@@ -109,6 +109,7 @@ def engine_step(model: LanguageModel, meter: EnergyMeter) -> Step:
 
     *Raises*: LoweringError for a model that multiplies.
     """
+    import numpy as np
     import torch
 
     from spikedrive.engine import compile
@@ -116,7 +117,7 @@ def engine_step(model: LanguageModel, meter: EnergyMeter) -> Step:
     stream = compile(model, torch.zeros(1, 1, dtype=torch.int64)).stream()
 
     def step(ids: Sequence[int]) -> Tensor:
-        answers = [meter.step(stream, token) for token in ids]
+        answers = [meter.step(stream, np.array([token])) for token in ids]
         return torch.from_numpy(answers[-1].logits[0])
 
     return step
@@ -130,6 +131,6 @@ def figures(meter: EnergyMeter, rates: Mapping[str, float]) -> str:
         firing = "neurons without spikes" if meter.neuron_layers else "no neurons"
     return (
         f"{rates['tokens_per_s']:.1f} tokens/s, prompt included (median {rates['median_tokens_per_s']:.1f}); "
-        f"mean of the {meter.tokens} tokens read: {firing}, {1e12 * meter.joules:.0f} pJ a token "
+        f"mean of the {meter.steps} tokens read: {firing}, {1e12 * meter.joules:.0f} pJ a token "
         f"(median {1e12 * meter.median_joules:.0f}; table {meter.table})"
     )

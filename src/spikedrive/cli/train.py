@@ -36,8 +36,8 @@ def verb(
         str | None,
         typer.Option(
             help="What is learned: classify, masked (pretraining on images without labels), lm (text), "
-            "text_classification, or to recall: mqar and passkey, which make their texts. The model decides where "
-            "this is left out."
+            "text_classification, events (clips of an event camera), or to recall: mqar and passkey, which make their "
+            "texts. The model decides where this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
@@ -60,6 +60,10 @@ def verb(
         typer.echo(f"{folder}\nspikedrive train {recipe.model} --data LABELLED --weights {folder}")
     elif recipe.task["name"] in ("mqar", "passkey"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
+    elif recipe.task["name"] == "events":
+        typer.echo(
+            f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive watch RECORDING --model {folder}"
+        )
     elif recipe.task["name"] == "lm":
         typer.echo(f"{folder}\nspikedrive generate {folder} --prompt TEXT")
     elif recipe.task["name"] == "text_classification":
@@ -82,6 +86,7 @@ def resolve(
     from spikedrive.models import get_card, list_models
     from spikedrive.recipes import (
         RECIPES,
+        event_clips,
         image_folder,
         labelled_texts,
         masked_pretraining,
@@ -97,12 +102,16 @@ def resolve(
             recipe = recall(target, task)
         elif data is None:
             what, example = ("text", "shakespeare") if reads_text else ("images", "fashion_mnist_mini")
+            if get_card(target).input == "frames":
+                what, example = "events", "saccades_fashion_mini"
             raise ConfigError(
                 f"train got the model {target} and no {what}; a model is trained on --data FOLDER, a recipe "
                 f"({', '.join(RECIPES)}) names its own. Add --data, for example --data {example}."
             )
         elif task == "masked":
             recipe = masked_pretraining(target, data)
+        elif task == "events" or (task is None and get_card(target).input == "frames"):
+            recipe = event_clips(target, data)
         elif get_card(target).task == "text_classification":
             recipe = labelled_texts(target, data)
         else:

@@ -3,8 +3,9 @@
 from spikedrive.training.activity import record_activity
 from spikedrive.training.anytime import answers_by_step, evaluate_anytime
 from spikedrive.training.conversion import Conversion, convert
-from spikedrive.training.evaluate import evaluate
-from spikedrive.training.evaluate_text import evaluate_labelled, evaluate_text
+from spikedrive.training.evaluation.clips import evaluate_clips
+from spikedrive.training.evaluation.images import evaluate
+from spikedrive.training.evaluation.text import evaluate_labelled, evaluate_text
 from spikedrive.training.loop import train
 from spikedrive.training.optimizers import Lamb, WeightAverage, learning_rate, make_optimizer
 from spikedrive.training.recipe import Recipe
@@ -12,6 +13,6 @@ from spikedrive.training.run_folder import Run
 
 __all__ = [
     "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "answers_by_step", "convert", "evaluate",
-    "evaluate_anytime", "evaluate_labelled",
+    "evaluate_anytime", "evaluate_clips", "evaluate_labelled",
     "evaluate_text", "learning_rate", "make_optimizer", "record_activity", "train",
 ]  # fmt: skip

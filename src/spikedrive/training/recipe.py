@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-TASKS = ("classify", "masked", "lm", "mqar", "passkey", "text_classification")
+TASKS = ("classify", "masked", "lm", "mqar", "passkey", "text_classification", "events")
 
 Class = TypeVar("Class", bound=type)
 
@@ -63,7 +63,7 @@ class Recipe:
     """A name that `list_models()` knows."""
     data: str
     """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes,
-    for text_classification that `data.text.load_labelled` takes; the
+    for text_classification that `data.text.load_labelled` takes, for events that `data.events.load_events` takes; the
     names of the tasks mqar and passkey, which make their own."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
@@ -73,7 +73,9 @@ class Recipe:
     others than those of `tasks.MaskedAutoencoder`, or {"name": "lm"} with `context` (tokens of a crop, 256),
     `tokenizer` (bytes, or a path), `steps` (in an epoch) and `wrap` (of `tasks.lm.loss`), or {"name": "mqar"} and
     {"name": "passkey"} with `length` (tokens of a text), `pairs` or `digits`, `samples` (texts to choose by), `steps`
-    and for the passkey `tokenizer`."""
+    and for the passkey `tokenizer`, or {"name": "events"} with `window` (microseconds of a step; a clip's
+    whole duration over the steps where it is left out), `steps`, `levels` (the largest count, 255), `size` (side of the
+    frames), `clips` (at the most) and `anytime`."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

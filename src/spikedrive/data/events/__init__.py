@@ -2,10 +2,28 @@
 
 from spikedrive.data.events.clips import Clips, EventSet, PackedClips
 from spikedrive.data.events.events import EVENT, Events, Repairs, check_events
+from spikedrive.data.events.reading import FrameReader
 from spikedrive.data.events.recording import FORMATS, Recording, open_recording, write_recording
 from spikedrive.data.events.slices import Slice, slice_by_count, slice_by_time
+from spikedrive.data.events.sources import EVENT_SETS, list_event_splits, load_events
 
 __all__ = [
-    "EVENT", "FORMATS", "Clips", "EventSet", "Events", "PackedClips", "Recording", "Repairs", "Slice",
-    "check_events", "open_recording", "slice_by_count", "slice_by_time", "write_recording",
+    "EVENT",
+    "EVENT_SETS",
+    "FORMATS",
+    "Clips",
+    "EventSet",
+    "Events",
+    "FrameReader",
+    "PackedClips",
+    "Recording",
+    "Repairs",
+    "Slice",
+    "check_events",
+    "list_event_splits",
+    "load_events",
+    "open_recording",
+    "slice_by_count",
+    "slice_by_time",
+    "write_recording",
 ]  # fmt: skip

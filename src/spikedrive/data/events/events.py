@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spikedrive.data.events.opened import structured
+from spikedrive.data.events.files.opened import structured
 from spikedrive.errors import DataError, ShapeError
 
 EVENT = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from spikedrive.data.events import arrays, camera_files, hdf5
 from spikedrive.data.events.events import Events, Repairs, check_events
-from spikedrive.data.events.opened import Opened
+from spikedrive.data.events.files import arrays, camera_files, hdf5
+from spikedrive.data.events.files.opened import Opened
 from spikedrive.errors import DataError
 from spikedrive.files import atomic_write
 

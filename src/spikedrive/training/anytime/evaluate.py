@@ -13,7 +13,7 @@ from spikedrive.data import ImageSet
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.state import run
 from spikedrive.tasks import anytime, classify
-from spikedrive.training.evaluate import normalised_batches
+from spikedrive.training.evaluation.images import normalised_batches
 
 
 @torch.no_grad()

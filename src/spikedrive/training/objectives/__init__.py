@@ -6,17 +6,19 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.training.distill import Teacher
 from spikedrive.training.objectives.classify import Classify
+from spikedrive.training.objectives.clips import ClassifyClips
 from spikedrive.training.objectives.labelled import ClassifyText
 from spikedrive.training.objectives.language import NextToken
 from spikedrive.training.objectives.masked import PaintMasked
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.objectives.recall import AnswerRecall
-from spikedrive.training.prepare import Data, Labelled, Recall, Text
+from spikedrive.training.prepare import Clips, Data, Labelled, Recall, Text
 from spikedrive.training.recipe import TASKS, Recipe
 
 __all__ = [
     "AnswerRecall",
     "Classify",
+    "ClassifyClips",
     "ClassifyText",
     "NextToken",
     "Objective",
@@ -33,6 +35,8 @@ def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: 
     name = recipe.task.get("name")
     if name not in TASKS:
         raise unknown_name("task", str(name), TASKS)
+    if isinstance(data, Clips):
+        return ClassifyClips(model, recipe)
     if isinstance(data, Labelled):
         return ClassifyText(model, recipe)
     if isinstance(data, Text):

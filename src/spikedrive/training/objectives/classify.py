@@ -10,10 +10,10 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.errors import ConfigError
 from spikedrive.tasks import classify
 from spikedrive.training.distill import Teacher
-from spikedrive.training.evaluate import evaluate
+from spikedrive.training.evaluation.images import evaluate
 from spikedrive.training.losses.anytime import record_drift
 from spikedrive.training.objectives.objective import Objective
-from spikedrive.training.prepare import Images, Part
+from spikedrive.training.prepare import Data, Images, Part
 from spikedrive.training.recipe import Recipe
 
 
@@ -21,10 +21,12 @@ class Classify(Objective):
     """The class of an image, from labels or a teacher too."""
 
     has_accuracy = True
+    takes: tuple[str, ...] = ("anytime",)
+    """The keys of the task."""
 
     def __init__(self, model: SpikingModel, recipe: Recipe, teacher: Teacher | None) -> None:
         super().__init__(model)
-        unknown = [key for key in recipe.task if key not in ("name", "anytime")]
+        unknown = [key for key in recipe.task if key not in ("name", *self.takes)]
         if unknown:
             raise ConfigError(
                 f"The task 'classify' got {unknown[0]!r}; it takes anytime, the weight of the loss for early answers. "
@@ -49,9 +51,10 @@ class Classify(Objective):
         return loss, classify.correct(output, part.targets)
 
     def validate(
-        self, call: nn.Module, data: Images, *, batch_size: int, rank: int, world: int
+        self, call: nn.Module, data: Data, *, batch_size: int, rank: int, world: int
     ) -> tuple[float, float, int]:
         """Cross-entropy and accuracy."""
+        assert isinstance(data, Images)
         result = evaluate(
             call, data.validation, batch_size=batch_size, mean=data.mean, std=data.std, rank=rank,
             world=world,

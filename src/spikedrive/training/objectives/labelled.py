@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.tasks import classify
-from spikedrive.training.evaluate_text import evaluate_labelled
+from spikedrive.training.evaluation.text import evaluate_labelled
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.prepare import Labelled, Part
 from spikedrive.training.recipe import Recipe

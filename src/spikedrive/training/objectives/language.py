@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.tasks import lm
-from spikedrive.training.evaluate_text import evaluate_text
+from spikedrive.training.evaluation.text import evaluate_text
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.prepare import Part, Text
 from spikedrive.training.recipe import Recipe

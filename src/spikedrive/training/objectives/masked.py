@@ -9,7 +9,7 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.data import generator
 from spikedrive.errors import ConfigError
 from spikedrive.tasks import MaskedAutoencoder, masked_loss
-from spikedrive.training.evaluate import normalised_batches
+from spikedrive.training.evaluation.images import normalised_batches
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.prepare import Images, Part
 from spikedrive.training.recipe import Recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from spikedrive.blocks import SpikingModel
+from spikedrive.training.prepare.clips import ClipBatches, Clips, prepare_clip_model, prepare_clips
 from spikedrive.training.prepare.images import Batches, Images, prepare_images, prepare_model
 from spikedrive.training.prepare.labelled import (
     NAME,
@@ -19,13 +20,14 @@ from spikedrive.training.prepare.text import Text, TextBatches, prepare_language
 from spikedrive.training.recipe import Recipe
 
 __all__ = [
-    "AnyBatches", "Batches", "Data", "Images", "Labelled", "LabelledBatches", "Part", "Recall", "RecallBatches", "Text",
-    "TextBatches", "batches_of", "model_for", "prepare_data", "prepare_images", "prepare_labelled",
-    "prepare_language_model", "prepare_model", "prepare_recall", "prepare_text", "prepare_text_classifier",
+    "AnyBatches", "Batches", "ClipBatches", "Clips", "Data", "Images", "Labelled", "LabelledBatches", "Part",
+    "Recall", "RecallBatches", "Text", "TextBatches", "batches_of", "model_for", "prepare_clip_model",
+    "prepare_clips", "prepare_data", "prepare_images", "prepare_labelled", "prepare_language_model",
+    "prepare_model", "prepare_recall", "prepare_text", "prepare_text_classifier",
 ]  # fmt: skip
 
-Data = Images | Labelled | Recall | Text
-AnyBatches = Batches | LabelledBatches | RecallBatches | TextBatches
+Data = Clips | Images | Labelled | Recall | Text
+AnyBatches = Batches | ClipBatches | LabelledBatches | RecallBatches | TextBatches
 
 
 def prepare_data(recipe: Recipe) -> Data:
@@ -34,6 +36,8 @@ def prepare_data(recipe: Recipe) -> Data:
     *Raises*: as `prepare_images`, `prepare_text`, `prepare_recall` or `prepare_labelled`.
     """
     name = recipe.task.get("name")
+    if name == "events":
+        return prepare_clips(recipe)
     if name == NAME:
         return prepare_labelled(recipe)
     if name in ("mqar", "passkey"):
@@ -46,6 +50,8 @@ def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
 
     *Raises*: as `prepare_model`, `prepare_language_model` or `prepare_text_classifier`.
     """
+    if isinstance(data, Clips):
+        return prepare_clip_model(recipe, data)
     if isinstance(data, Labelled):
         return prepare_text_classifier(recipe, data)
     if isinstance(data, Recall):
@@ -62,6 +68,8 @@ def batches_of(
     """
     if isinstance(data, Images):
         return Batches(recipe, data, device=device, rank=rank, world=world)
+    if isinstance(data, Clips):
+        return ClipBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Labelled):
         return LabelledBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Recall):

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from spikedrive.data.events.events import EVENT, Events
-from spikedrive.data.events.opened import Opened, structured
+from spikedrive.data.events.files.opened import Opened, structured
 from spikedrive.errors import DataError
 
 _COLUMNS = ("t", "x", "y", "p")

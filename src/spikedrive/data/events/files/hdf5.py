@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikedrive.data.events.events import EVENT, Events
-from spikedrive.data.events.opened import Opened, structured
+from spikedrive.data.events.files.opened import Opened, structured
 from spikedrive.errors import DataError, MissingExtraError
 
 _BLOCK = 1 << 16

@@ -1,4 +1,4 @@
-"""What a language model's tokens cost, counted while it runs."""
+"""What each step or token of a live input costs, counted while the model runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.auditing import TABLES, audit
-from spikedrive.engine.arithmetic import Linear
+from spikedrive.engine.arithmetic import Conv2d, Linear
 from spikedrive.errors import ConfigError
+from spikedrive.ops.domain import Domain
 from spikedrive.training.meters import FiringRate
 
 if TYPE_CHECKING:
+    from spikedrive.blocks import SpikingModel
     from spikedrive.blocks.language import LanguageModel
     from spikedrive.engine.runtime import Result
     from spikedrive.engine.stream import Stream
@@ -28,33 +30,42 @@ PRICED = 64
 
 @dataclass(frozen=True)
 class Spent:
-    """What some tokens did that were read in one call.
+    """What some steps did that were taken in one call.
 
-    *Units*: `joules` of all of them; `sites` are neurons times tokens.
+    *Units*: `joules` of all of them; `sites` are neurons times steps.
     """
 
-    tokens: int
+    steps: int
     spikes: float
     sites: float
     joules: float
 
 
+def text_meter(model: LanguageModel, prompt: Sequence[int]) -> EnergyMeter:
+    """A meter of tokens, priced on the first ones of a prompt."""
+    ids = torch.tensor([list(prompt)[:PRICED]])
+    return EnergyMeter(model, ids[:, :1], ids)
+
+
 class EnergyMeter:
-    """Joules a token by one of the audit's tables, and spikes per neuron and token, over everything that was read.
+    """Joules a step by one of the audit's tables, and spikes per neuron and step, over everything that was read.
 
-    Which layers are counted is what the audit proves of the model: a linear layer that reads spikes or integers costs
-    an addition for each of them and each output, and these are counted at every token. Whatever else the audit prices
-    costs the same at any token.
+    Which layers are counted is what the audit proves of the model: a linear or convolutional layer that reads spikes or
+    integers costs an addition for each of them and each output it reaches, and these are counted at every step, where
+    one at the border counts like one in the middle. Whatever else the audit prices costs the same at any step.
 
-    *Equation*: joules a token = fixed + sum over those layers of (mean integer read) x (dense MACs) x (an addition).
+    `example` and `data` are those of `audit`, of a single step or token each; `inputs` are their domains.
+
+    *Equation*: joules a step = fixed + sum over those layers of (mean integer read) x (dense MACs) x (an addition).
     """
 
-    def __init__(self, model: LanguageModel, prompt: Sequence[int]) -> None:
-        ids = torch.tensor([list(prompt)[:PRICED]])
-        found = audit(model, ids[:, :1], data=ids)
+    def __init__(
+        self, model: SpikingModel, example: Tensor, data: Tensor, *, inputs: Sequence[Domain | None] = ()
+    ) -> None:
+        found = audit(model, example, data=data, inputs=inputs)
         self.table = str(found.table["name"])
         addition = TABLES[self.table].addition
-        layers = {path for path, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+        layers = {path for path, layer in model.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))}
         counted = [
             row for row in found.layers if row.module in layers and row.unit and row.firing_rate is not None
         ]
@@ -67,30 +78,30 @@ class EnergyMeter:
         self.spent: list[Spent] = []
 
     @property
-    def tokens(self) -> int:
+    def steps(self) -> int:
         """How many were read."""
-        return sum(part.tokens for part in self.spent)
+        return sum(part.steps for part in self.spent)
 
     @property
     def firing_rate(self) -> float | None:
-        """Spikes per neuron and token; None where no neuron sends spikes."""
+        """Spikes per neuron and step; None where no neuron sends spikes."""
         sites = sum(part.sites for part in self.spent)
         return sum(part.spikes for part in self.spent) / sites if sites else None
 
     @property
     def joules(self) -> float:
-        """The mean of a token."""
-        return sum(part.joules for part in self.spent) / max(1, self.tokens)
+        """The mean of a step."""
+        return sum(part.joules for part in self.spent) / max(1, self.steps)
 
     @property
     def median_joules(self) -> float:
-        """The median of the tokens that were read one by one; of all, where none was."""
-        singles = [part.joules for part in self.spent if part.tokens == 1]
+        """The median of the steps that were read one by one; of all, where none was."""
+        singles = [part.joules for part in self.spent if part.steps == 1]
         return median(singles) if singles else self.joules
 
     @contextmanager
-    def watching(self, tokens: int) -> Iterator[None]:
-        """Count what the model does inside, `tokens` tokens in one call."""
+    def watching(self, steps: int) -> Iterator[None]:
+        """Count what the model does inside, `steps` steps in one call."""
         firing, means = FiringRate(), dict[str, float]()
         hooks = [
             self._model.get_submodule(path).register_forward_pre_hook(_reader(path, unit, means))
@@ -102,15 +113,15 @@ class EnergyMeter:
         finally:
             for hook in hooks:
                 hook.remove()
-        self._add(tokens, *firing.totals(), means)
+        self._add(steps, *firing.totals(), means)
 
-    def step(self, stream: Stream, token: int) -> Result:
-        """The answer of the model's integer program to one more token, which is counted.
+    def step(self, stream: Stream, x: np.ndarray) -> Result:
+        """The answer of the model's integer program to one more step (1, ...), which is counted.
 
         *Raises*: ConfigError for a program without a layer that the audit counts, which is of another model.
         """
         program = stream.program
-        reads = {op.module: op.inputs[0] for op in program.ops if isinstance(op, Linear)}
+        reads = {op.module: op.inputs[0] for op in program.ops if isinstance(op, (Conv2d, Linear))}
         missing = sorted(self._units.keys() - reads.keys())
         if missing:
             raise ConfigError(
@@ -118,7 +129,7 @@ class EnergyMeter:
                 "Compile the model that was audited."
             )
         wanted = [*program.neurons.values(), *(reads[path] for path in self._units)]
-        answer = stream(np.array([token]), tensors=list(dict.fromkeys(wanted)))
+        answer = stream(x, tensors=list(dict.fromkeys(wanted)))
         integers = {name: abs(array.astype(np.int64)) for name, array in answer.tensors.items()}
         means = {
             path: integers[name].mean() * program.values[name].scale / unit
@@ -129,9 +140,9 @@ class EnergyMeter:
         self._add(1, sum(int(part.sum()) for part in fired), sum(part.size for part in fired), means)
         return answer
 
-    def _add(self, tokens: int, spikes: float, sites: float, means: Mapping[str, float]) -> None:
+    def _add(self, steps: int, spikes: float, sites: float, means: Mapping[str, float]) -> None:
         each = self._fixed + sum(means[path] * price for path, price in self._prices.items())
-        self.spent.append(Spent(tokens, spikes, sites, tokens * each))
+        self.spent.append(Spent(steps, spikes, sites, steps * each))
 
 
 def _reader(path: str, unit: float, means: dict[str, float]):

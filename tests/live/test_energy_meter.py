@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import spikedrive as sd
 from spikedrive.blocks.language import LanguageModel, token_neuron
-from spikedrive.cli.activity import EnergyMeter
 from spikedrive.errors import ConfigError
+from spikedrive.live.energy import EnergyMeter, text_meter
 
 ADDITION, MAC = 0.9e-12, 4.6e-12
 """Joules, by the table 45nm."""
@@ -53,28 +54,28 @@ def read(model: LanguageModel, meter: EnergyMeter, parts: Sequence[Sequence[int]
 def test_spikes_and_joules_of_single_tokens(prompt: list[int]) -> None:
     """Whatever the prompt is, one on which nothing fires included."""
     model = Toy(FIRE).eval()
-    meter = EnergyMeter(model, prompt)
+    meter = text_meter(model, prompt)
     read(model, meter, [[1], [1], [0], [2]])
     # at the second token the first neuron has gathered 1; of the charge of 3 one spike goes out
     assert [part.spikes for part in meter.spent] == [1, 2, 0, 1]
     wanted = [spikes * 3 * ADDITION for spikes in (1, 2, 0, 1)]
     assert [part.joules for part in meter.spent] == pytest.approx(wanted, abs=1e-18)
-    assert (meter.tokens, meter.firing_rate) == (4, 4 / 8)
+    assert (meter.steps, meter.firing_rate) == (4, 4 / 8)
     assert meter.joules == pytest.approx(sum(wanted) / 4)
     assert meter.median_joules == pytest.approx(3 * ADDITION)
 
 
 def test_several_tokens_at_once_are_as_many() -> None:
     model = Toy(FIRE).eval()
-    meter = EnergyMeter(model, [1])
+    meter = text_meter(model, [1])
     read(model, meter, [[1, 1, 0, 2]])
-    assert (meter.tokens, meter.firing_rate) == (4, 4 / 8)
+    assert (meter.steps, meter.firing_rate) == (4, 4 / 8)
     assert meter.joules == meter.median_joules == pytest.approx(4 * 3 * ADDITION / 4)
 
 
 def test_an_integer_is_as_many_additions() -> None:
     model = Toy({"name": "ILIF", "levels": 4}).eval()
-    meter = EnergyMeter(model, [0])
+    meter = text_meter(model, [0])
     read(model, meter, [[2]])
     assert meter.spent[0].spikes == 3
     assert meter.joules == pytest.approx(3 * 3 * ADDITION)
@@ -82,14 +83,14 @@ def test_an_integer_is_as_many_additions() -> None:
 
 def test_what_reads_real_numbers_costs_the_same_at_any_token() -> None:
     model = Toy(FIRE, real=True).eval()
-    meter = EnergyMeter(model, [1])
+    meter = text_meter(model, [1])
     read(model, meter, [[1], [0]])
     assert [part.joules for part in meter.spent] == pytest.approx([6 * MAC + 3 * ADDITION, 6 * MAC])
 
 
 def test_no_neuron_sends_no_spikes() -> None:
     model = Toy(None).eval()
-    meter = EnergyMeter(model, [1])
+    meter = text_meter(model, [1])
     read(model, meter, [[1], [0]])
     assert (meter.neuron_layers, meter.firing_rate) == (0, None)
     assert meter.joules == meter.median_joules == pytest.approx(6 * MAC)
@@ -97,9 +98,9 @@ def test_no_neuron_sends_no_spikes() -> None:
 
 def test_the_program_counts_the_same() -> None:
     model = Toy(FIRE).eval()
-    meter, stream = EnergyMeter(model, [0]), sd.compile(model, torch.zeros(1, 1).long()).stream()
+    meter, stream = text_meter(model, [0]), sd.compile(model, torch.zeros(1, 1).long()).stream()
     for token in (1, 1, 0, 2):
-        meter.step(stream, token)
+        meter.step(stream, np.array([token]))
     assert [part.spikes for part in meter.spent] == [1, 2, 0, 1]
     assert [part.joules for part in meter.spent] == pytest.approx(
         [n * 3 * ADDITION for n in (1, 2, 0, 1)], abs=1e-18
@@ -108,4 +109,4 @@ def test_the_program_counts_the_same() -> None:
     with pytest.raises(
         ConfigError, match=r"a program without the layer blocks.0.*; it counts the program of its model"
     ):
-        EnergyMeter(other, [0]).step(stream, 1)
+        text_meter(other, [0]).step(stream, np.array([1]))

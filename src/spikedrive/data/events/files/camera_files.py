@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spikedrive.data.events.events import Events
-from spikedrive.data.events.opened import Opened
+from spikedrive.data.events.files.opened import Opened
 from spikedrive.errors import DataError, MissingExtraError
 
 _HEADER = 1 << 16

@@ -1,0 +1,1 @@
+"""Files of events, one module a family of formats."""

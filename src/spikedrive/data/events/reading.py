@@ -1,0 +1,111 @@
+"""How clips of events become what a network takes; a checkpoint says it, so that every later input is read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikedrive.data.events.events import Events
+from spikedrive.errors import ConfigError, DataError
+
+MOST = 255
+"""The largest count: one byte, which the engine takes."""
+
+
+@dataclass(frozen=True)
+class FrameReader:
+    """Frames of counts: how many events of each polarity fell on each pixel in each step.
+
+    With `window` (microseconds) step t counts the events of t window <= time < (t + 1) window from the clip's start on,
+    and later ones are left out; with None a clip's whole duration is divided by `steps`. Where the sensor is larger
+    than the frame its pixels are gathered: column x counts in x width // sensor width. A count is at most `levels`.
+
+    *Shapes*: clips -> (steps, B, 2, height, width) fp32, integers 0..levels.
+    *Raises*: ConfigError for sizes that are not positive, or levels beyond 255; DataError for a sensor that is smaller
+    than the frame.
+
+    >>> reader = FrameReader(steps=2, width=2, height=1, window=10)
+    >>> clip = Events.of([0, 5, 12], [0, 1, 3], [0, 0, 0], [1, 1, 0], width=4, height=1)
+    >>> reader([clip])[:, 0].tolist()
+    [[[[0.0, 0.0]], [[2.0, 0.0]]], [[[0.0, 1.0]], [[0.0, 0.0]]]]
+    """
+
+    steps: int
+    width: int
+    height: int
+    window: int | None = None
+    levels: int = MOST
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "width", "height", "window", "levels"):
+            value = getattr(self, name)
+            if value is None and name == "window":
+                continue
+            most = MOST if name == "levels" else None
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most and value > most):
+                limit = f"from 1 to {most}" if most else "of at least 1"
+                raise ConfigError(
+                    f"FrameReader got {name}={value!r}; it takes a whole number {limit}. Change {name}."
+                )
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> FrameReader:
+        """The reader that `record` came from.
+
+        *Raises*: ConfigError for a record of something else.
+        """
+        fields = dict(record)
+        if fields.pop("kind", None) != "frames":
+            raise ConfigError(
+                f"The record of how events are read is {dict(record)!r}; one of the kind 'frames' is taken. Train with "
+                "this version, or write it with FrameReader(...).record."
+            )
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ConfigError(
+                f"The record of how events are read does not fit ({error}); it is that of FrameReader(...).record. "
+                "Correct it."
+            ) from error
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """JSON values from which `of_record` makes this reader again."""
+        return {"kind": "frames", **asdict(self)}
+
+    def __call__(self, clips: Sequence[Events]) -> Tensor:
+        """The frames of each clip."""
+        shape = (self.steps, len(clips), 2, self.height, self.width)
+        places = [self._places(clip, b, len(clips)) for b, clip in enumerate(clips)]
+        flat = np.concatenate(places) if places else np.zeros(0, np.int64)
+        counts = np.bincount(flat, minlength=int(np.prod(shape))).clip(max=self.levels)
+        return torch.from_numpy(counts.astype(np.float32).reshape(shape))
+
+    def step(self, events: Events) -> Tensor:
+        """One frame (1, 1, 2, height, width) of all these events, whatever their times."""
+        return FrameReader(1, self.width, self.height, None, self.levels)([events])
+
+    def _places(self, clip: Events, b: int, batch: int) -> np.ndarray:
+        if clip.width < self.width or clip.height < self.height:
+            raise DataError(
+                f"Events of a sensor of {clip.width} x {clip.height} came for frames of {self.width} x {self.height}; "
+                "a sensor as large or larger is taken. Use a network for smaller frames."
+            )
+        array = clip.array
+        t = array["t"].astype(np.int64)
+        if self.window is not None:
+            step = t // self.window
+        else:
+            duration = int(t[-1] - t[0]) + 1 if len(t) else 1
+            step = (t - t[0]) * self.steps // duration if len(t) else t
+        kept = (step >= 0) & (step < self.steps)
+        step, array = step[kept], array[kept]
+        x = array["x"].astype(np.int64) * self.width // clip.width
+        y = array["y"].astype(np.int64) * self.height // clip.height
+        plane = (step * batch + b) * 2 + array["p"].astype(np.int64)
+        return (plane * self.height + y) * self.width + x

@@ -1,0 +1,58 @@
+"""A recording at its own speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from spikedrive.data.events import Events
+from spikedrive.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Events of one window.
+
+    *Units*: `end` in microseconds of the recording's clock; `behind` in seconds, how long after its due time the slice
+    was given, because whoever took the one before was slow. Nothing is ever left out.
+    """
+
+    events: Events
+    end: int
+    behind: float
+
+
+class Player:
+    """Gives each slice when it would be complete: at its end on the recording's clock, `speed` times as fast.
+
+    A speed of 0 does not wait at all. `clock` gives seconds and `wait` sleeps for some: those of the machine unless
+    told otherwise; a wait that gives True ends the iteration.
+
+    *Raises*: ConfigError for a negative speed.
+    """
+
+    def __init__(
+        self, slices: Iterable[tuple[Events, int]], *, start: int, speed: float = 1.0,
+        clock: Callable[[], float] = time.monotonic, wait: Callable[[float], bool | None] | None = None,
+    ) -> None:  # fmt: skip
+        if not 0 <= speed < float("inf"):
+            raise ConfigError(
+                f"Player got speed={speed}; it takes a number of at least 0: 1 is as it was recorded, 0 as fast as can "
+                "be. Change it."
+            )
+        self._slices, self._start, self._speed, self._clock = slices, start, speed, clock
+        self._wait = wait or time.sleep
+
+    def __iter__(self) -> Iterator[Slice]:
+        began = self._clock()
+        for events, end in self._slices:
+            behind = 0.0
+            if self._speed:
+                due = began + (end - self._start) / 1e6 / self._speed
+                left = due - self._clock()
+                # a wait that says True was told to stop
+                if left > 0 and self._wait(left):
+                    return
+                behind = max(0.0, self._clock() - due)
+            yield Slice(events, end, behind)

@@ -1,0 +1,1 @@
+"""How good models are on images, texts and clips of events."""

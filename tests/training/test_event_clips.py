@@ -1,0 +1,128 @@
+"""Classifiers of event clips train, resume to the same bits, are judged, and refuse what is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from event_training import SIDE, WINDOW, bar_recipe, moving_bar, write_bars
+from spikedrive.cli.app import main
+from spikedrive.data.events import FrameReader, load_events, write_recording
+from spikedrive.errors import ConfigError, DataError
+from spikedrive.training import evaluate_clips, train
+
+
+class StopHereError(Exception):
+    """What the test's callback throws."""
+
+
+@pytest.fixture
+def bars(tmp_path: Path) -> Path:
+    return write_bars(tmp_path / "bars")
+
+
+def test_a_run_learns_and_a_resumed_one_equals_it(bars: Path, tmp_path: Path) -> None:
+    def stop(line: dict[str, Any]) -> None:
+        if line["kind"] == "epoch" and line["epoch"] == 3:
+            raise StopHereError
+
+    recipe = bar_recipe(bars, epochs=18)
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    assert (whole.metrics["train_clips"], whole.metrics["val_clips"]) == (32, 8)
+    with pytest.raises(StopHereError):
+        train(recipe, tmp_path / "stopped", progress=False, callback=stop)
+    train(recipe, tmp_path / "stopped", progress=False)
+    a, b = (load_file(tmp_path / run / "checkpoints" / "last.safetensors") for run in ("whole", "stopped"))
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+    model, clips = whole.load(), load_events(bars, "test")
+    reader = FrameReader.of_record(model.metadata["events"])
+    assert reader == FrameReader(6, SIDE, SIDE, WINDOW)
+    found = evaluate_clips(model, clips, reader, batch_size=3)
+    assert found["clips"] == 8
+    assert found["accuracy"] >= 0.9
+
+
+def test_shares_of_the_judges_add_up(bars: Path, tmp_path: Path) -> None:
+    run = train(bar_recipe(bars, epochs=1), tmp_path / "run", progress=False)
+    model, clips = run.load(), load_events(bars, "test")
+    reader = FrameReader.of_record(model.metadata["events"])
+    whole = evaluate_clips(model, clips, reader, batch_size=2)
+    parts = [evaluate_clips(model, clips, reader, batch_size=2, rank=r, world=2) for r in range(2)]
+    assert [part["clips"] for part in parts] == [4, 4]
+    assert whole["loss"] == pytest.approx(sum(part["loss"] for part in parts) / 2)
+
+
+def test_the_command_line_trains_and_judges(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [
+        "epochs=1", "batch_size=8", "task.window=5000", "task.steps=6", "task.size=16", "device=cpu",
+        'model_args={"width": 16, "depth": 1, "heads": 2, "pooling": "1100"}',
+    ]  # fmt: skip
+    name, out = "spike_driven_transformer_cifar10_dvs_2_256", tmp_path / "run"
+    assert main(["train", name, "--data", str(bars), "--out", str(out), *settings]) == 0
+    capsys.readouterr()
+    assert main(["eval", str(out), "--data", str(bars), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["task"] == "accuracy" and found["clips"] == 8 and 0 <= found["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "meta_spikeformer_nano", "model_args": {}}, "takes images; it trains models of frames"),
+        ({"task": {"name": "events", "windo": 5}}, r"got task\.windo; it takes task\.window"),
+        ({"augment": {"RandomCrop": {"padding": 1}}}, "got augment"),
+        ({"task": {"name": "events", "size": 32}}, "at most the sensor's 16 x 16"),
+        ({"task": {"name": "events", "size": 16, "window": 0}}, "whole number of at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(bars: Path, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        train(bar_recipe(bars, **changes), tmp_path / "run", progress=False)
+
+
+def test_too_few_clips_are_refused(bars: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="32 training and 8 validation clips"):
+        train(bar_recipe(bars, batch_size=64), tmp_path / "run", progress=False)
+
+
+def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist; accepted are the names"):
+        load_events(tmp_path / "nothing")
+    (tmp_path / "empty" / "class").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds no recordings"):
+        load_events(tmp_path / "empty")
+    whole = write_bars(tmp_path / "bars")
+    with pytest.raises(DataError, match="has no split 'val'; it has train, test"):
+        load_events(whole, "val")
+    other = moving_bar(True, 0)
+    write_recording(whole / "train" / "lies" / "zzz.npz", type(other)(other.array, 32, SIDE))
+    with pytest.raises(DataError, match=r"of a sensor of 16 x 16, and .*zzz\.npz of 32 x 16"):
+        load_events(whole, "train")
+
+
+def test_frames_of_a_window_and_of_a_share() -> None:
+    clip = moving_bar(True, 3)
+    frames = FrameReader(6, SIDE, SIDE, WINDOW)([clip])
+    assert frames.shape == (6, 1, 2, SIDE, SIDE) and float(frames.sum()) == 1200
+    assert frames.sum((1, 2, 3, 4)).tolist() == [200] * 6
+    # half the windows: the later events are left out; a share of the duration: none is
+    assert float(FrameReader(3, SIDE, SIDE, WINDOW)([clip]).sum()) == 600
+    assert float(FrameReader(3, SIDE, SIDE)([clip]).sum()) == 1200
+    halves = FrameReader(6, SIDE // 2, SIDE // 2, WINDOW)([clip])
+    gathered = torch.nn.functional.avg_pool2d(frames.flatten(0, 1), 2) * 4
+    assert torch.equal(halves.flatten(0, 1), gathered)
+    assert float(FrameReader(6, SIDE, SIDE, WINDOW, levels=2)([clip]).max()) == 2
+    assert FrameReader(2, SIDE, SIDE)([]).shape == (2, 0, 2, SIDE, SIDE)
+    empty = clip[:0]
+    assert float(FrameReader(2, SIDE, SIDE)([empty, clip])[:, 0].sum()) == 0
+    with pytest.raises(DataError, match="sensor of 16 x 16 came for frames of 32 x 16"):
+        FrameReader(2, 32, SIDE)([clip])
+    with pytest.raises(ConfigError, match="levels=256; it takes a whole number from 1 to 255"):
+        FrameReader(2, 8, 8, levels=256)
