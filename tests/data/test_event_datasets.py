@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from data import event_encoders
-from spikedrive.data.events import EventSet
-from spikedrive.data.events.datasets import DATASETS, dvs128_gesture, n_caltech101
-from spikedrive.errors import DataError, UnknownNameError
+from spikedrive.data.events import Events, EventSet, write_recording
+from spikedrive.data.events.datasets import DATASETS, daily_dvs200, dvs128_gesture, n_caltech101
+from spikedrive.errors import DataError, MissingExtraError, ShapeError, UnknownNameError
 
 Maker = Callable[[Path], None]
 
@@ -65,7 +68,40 @@ def make_dvs128_gesture(root: Path) -> None:
     (folder / "trials_to_test.txt").write_text("user24_lab.aedat\n")
 
 
+def make_asl_dvs(root: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    for letter in "abcdefghiklmnopqrstuvwxy":
+        path = event_encoders.make(root / letter / f"{letter}_0001.mat")
+        columns = {"ts": [7, 9], "x": [239, 0], "y": [179, 4], "pol": [1, 0]}
+        scipy_io.savemat(path, {k: np.array(v, np.uint8)[:, None] for k, v in columns.items()})
+
+
+def make_hardvs(root: Path) -> None:
+    for split, number in (("train", 1), ("val", 300), ("test", 2)):
+        name = f"action_{number:03}/dvSave-2021_10_15_19_18_{number:02}"
+        columns = {"t": [50, 40, 60], "x": [345, 1, 2], "y": [259, 1, 2], "p": [1, 0, 1]}
+        np.savez(event_encoders.make(root / f"{name}.npz"), **{k: np.array(v) for k, v in columns.items()})
+        (root / f"{split}_label.txt").write_text(f"{name} 8 {number - 1}\n\n")
+
+
+def make_daily_dvs200(root: Path) -> None:
+    rows = []
+    for split, person, label in (("train", 2, 49), ("val", 3, 0), ("test", 48, 199)):
+        lines = []
+        for scene, place in ((0, "Indoor"), (1, "Outdoor")):
+            name = f"C{label}P{person}M1S{scene}_20231111_15_48_0{scene}.aedat4"
+            path = event_encoders.make(root / f"action_{label + 1}" / name)
+            write_recording(path, Events.of([40, 70], [319, 2], [239, 3], [1, 0], width=320, height=240))
+            lines.append(f"action_{label + 1}/{name} {label}\n")
+            rows.append({"FileName": name, "Indoor/Outdoor": place, "ID": str(person), "Perspective": ""})
+        event_encoders.make(root / "train_val_test" / f"{split}.txt").write_text("".join(lines))
+    (root / "all_data.json").write_text(json.dumps(rows))
+
+
 MAKERS: dict[str, Maker] = {
+    "asl_dvs": make_asl_dvs,
+    "daily_dvs200": make_daily_dvs200,
+    "hardvs": make_hardvs,
     "cifar10_dvs": make_cifar10_dvs,
     "dvs128_gesture": make_dvs128_gesture,
     "n_caltech101": make_n_caltech101,
@@ -214,3 +250,122 @@ def test_splits_are_opened_when_they_are_asked_for(tmp_path: Path) -> None:
     assert len(splits["test"]()) == 10
     with pytest.raises(DataError, match="N-MNIST was asked for without a folder, as in NAME:FOLDER"):
         DATASETS["n_mnist"].splits(None)
+
+
+def test_letters_of_asl_dvs_stand_upright(tmp_path: Path) -> None:
+    train = opened("asl_dvs", tmp_path)
+    assert (len(train), train.width, train.height, len(train.class_names)) == (24, 240, 180, 24)
+    assert "j" not in train.class_names and "z" not in train.class_names
+    assert [tuple(map(int, e)) for e in train[5].array] == [(0, 239, 0, 1), (2, 0, 175, 0)]
+
+
+def test_damaged_files_of_asl_dvs(tmp_path: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    train = opened("asl_dvs", tmp_path)
+    path = tmp_path / "a" / "a_0001.mat"
+    whole = path.read_bytes()
+    for damaged in (whole[:200], whole[:-20], b"no such thing" * 20):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a_0001\.mat cannot be read as a MATLAB file|has no .*pol"):
+            train[0]
+    scipy_io.savemat(path, {"ts": [1], "x": [1], "y": [1]})
+    with pytest.raises(DataError, match="has no pol beside ts, x, y; the columns ts, x, y and pol are taken"):
+        train[0]
+    scipy_io.savemat(path, {"ts": [1], "x": [1], "y": [1], "pol": [1, 1]})
+    with pytest.raises(DataError, match="columns of 1, 1, 1 and 2 numbers; all have one length"):
+        train[0]
+
+
+def test_without_scipy_its_install_command_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for letter in "abcdefghiklmnopqrstuvwxy":
+        event_encoders.make(tmp_path / letter / "some.mat").touch()
+    train = DATASETS["asl_dvs"].open(tmp_path)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(
+        MissingExtraError, match=r"need the library scipy, .*pip install 'spikedrive\[events\]'"
+    ):
+        train[0]
+
+
+def test_hardvs_is_divided_by_its_lists(tmp_path: Path) -> None:
+    train = opened("hardvs", tmp_path)
+    val = DATASETS["hardvs"].open(tmp_path, "val")
+    assert (train.labels.tolist(), val.labels.tolist()) == ([0], [299])
+    assert (train.width, train.height, train.class_names[299]) == (346, 260, "action_300")
+    # out of order in the file
+    assert train[0].array["t"].tolist() == [0, 10, 20] and train[0].array["x"].tolist() == [1, 345, 2]
+    names = "".join(f"Action{k:03}- Move {k}\n" for k in range(1, 301))
+    (tmp_path / "HARDVS_300_class.txt").write_text(names)
+    assert DATASETS["hardvs"].open(tmp_path).class_names[299] == "Move 300"
+    (tmp_path / "HARDVS_300_class.txt").write_text(names[:-20])
+    with pytest.raises(DataError, match=r"names 299 classes in .*; Action001 to Action300, one a line"):
+        DATASETS["hardvs"].open(tmp_path)
+
+
+def test_lists_of_hardvs_that_are_none(tmp_path: Path) -> None:
+    make_hardvs(tmp_path)
+    path = tmp_path / "train_label.txt"
+    for line in ("action_301/some 1 1", "walk/some 1 1"):
+        path.write_text(line)
+        with pytest.raises(DataError, match=r"action_001/... to action_300/... are taken"):
+            DATASETS["hardvs"].open(tmp_path)
+    path.write_text("action_001/gone 1 1")
+    with pytest.raises(DataError, match=r"has no action_001/gone\.npz; HARDVS is taken as it is published"):
+        DATASETS["hardvs"].open(tmp_path)
+    path.write_text("\n")
+    with pytest.raises(DataError, match="has no lines; 1 fields or more a line"):
+        DATASETS["hardvs"].open(tmp_path)
+
+
+def test_daily_dvs200_with_its_attributes(tmp_path: Path) -> None:
+    train = opened("daily_dvs200", tmp_path)
+    assert train.labels.tolist() == [49, 49] and train.class_names[49] == "action 49"
+    assert [tuple(map(int, e)) for e in train[1].array] == [(0, 319, 239, 1), (30, 2, 3, 0)]
+    assert daily_dvs200.people(tmp_path, "test") == (48, 48)
+    said = daily_dvs200.attributes(tmp_path, "train")
+    assert [row["Indoor/Outdoor"] for row in said] == ["Indoor", "Outdoor"]
+    table = daily_dvs200.accuracy_by_attribute(torch.tensor([True, False]), said, "Indoor/Outdoor")
+    assert table == {"Indoor": (1.0, 1), "Outdoor": (0.0, 1)}
+    lines = "".join(f'{k},move {k},"First, then"\n' for k in range(200))
+    event_encoders.make(tmp_path / "resource" / "action_description.csv").write_text(
+        "ID,Action,More\n" + lines
+    )
+    assert DATASETS["daily_dvs200"].open(tmp_path).class_names[49] == "move 49"
+    (tmp_path / "resource" / "action_description.csv").write_text("ID,Action,More\n0,move\n")
+    with pytest.raises(
+        DataError, match="has 1 lines behind its first; number and name of the classes 0 to 199"
+    ):
+        DATASETS["daily_dvs200"].open(tmp_path)
+
+
+def test_lists_and_attributes_of_daily_dvs200_that_do_not_fit(tmp_path: Path) -> None:
+    make_daily_dvs200(tmp_path)
+    path = tmp_path / "train_val_test" / "train.txt"
+    whole = path.read_text()
+    for line, said in (
+        (whole.replace(" 49\n", " 50\n"), "is of class 50; its name says 49"),
+        (whole.replace(" 49\n", " sit\n"), "a path and the number of its class are taken"),
+        (whole.replace("C49P2", "49P2"), "is not named as DailyDVS-200 names its files"),
+        ("action_50/one\n", "2 fields or more a line"),
+    ):
+        path.write_text(line)
+        with pytest.raises(DataError, match=said):
+            DATASETS["daily_dvs200"].open(tmp_path)
+    path.write_text(whole)
+    for text, said in (
+        ("[]", "says nothing of C49P2M1S0_20231111_15_48_00.aedat4, which is in the list of train"),
+        ('[{"Name": "a"}]', "has entries without a FileName"),
+        ('[{"FileNa', "cannot be read as JSON"),
+    ):
+        (tmp_path / "all_data.json").write_text(text)
+        with pytest.raises(DataError, match=said):
+            daily_dvs200.attributes(tmp_path, "train")
+    (tmp_path / "all_data.json").unlink()
+    with pytest.raises(
+        DataError, match=r"has no all_data\.json and no all_data_label\.json; DailyDVS-200 is taken"
+    ):
+        daily_dvs200.attributes(tmp_path, "train")
+    with pytest.raises(ShapeError, match=r"answers of shape .* of 2 clips; one truth value a clip is taken"):
+        daily_dvs200.accuracy_by_attribute(torch.ones(3), [{"a": "b"}] * 2, "a")
+    with pytest.raises(DataError, match=r"Clip 0 has no attribute 'Height'; it has a. Ask for one of these"):
+        daily_dvs200.accuracy_by_attribute(torch.tensor([True]), [{"a": "b"}], "Height")

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from spikedrive.data.events.clips import EventSet
-from spikedrive.data.events.events import Events, check_events
+from spikedrive.data.events.events import EVENT, Events, check_events
+from spikedrive.data.events.recording import FORMATS, PIECE
 from spikedrive.errors import DataError
 
 
@@ -50,6 +51,30 @@ def clip_of(array: np.ndarray, width: int, height: int, where: object, *, start:
     if len(events):
         events.array["t"] -= events.array["t"][0] if start is None else start
     return events
+
+
+def read_recording(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """All events of a file in one of `FORMATS`, in the order in which they stand there; `size` as in `open_recording`.
+
+    *Shapes*: structured (N,) with t, x, y, p.
+    """
+    parts = list(FORMATS[path.suffix].open(path, size).pieces(PIECE))
+    return np.concatenate(parts) if parts else np.zeros(0, EVENT)
+
+
+def read_list(path: Path, fields: int) -> list[list[str]]:
+    """The lines of a list, each of at least so many fields with spaces between them; empty ones are passed over.
+
+    *Raises*: DataError for a line with fewer, or none at all.
+    """
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    short = next((line for line in lines if len(line) < fields), None)
+    if short is not None or not lines:
+        raise DataError(
+            f"{path} has {'no lines' if short is None else f'the line {short}'}; {fields} fields or more a line, with "
+            "spaces between them, are taken. Copy it again."
+        )
+    return lines
 
 
 def in_classes(
