@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import spikedrive as sd
 from spikedrive.blocks import FlatHead, SpikingModel
 from spikedrive.models import get_card
+from spikedrive.models.events.ta_snn import AttendedHead
 
 # the first pattern that matches a registered name gives its small arguments and the size of its pictures
 _META = {
@@ -24,6 +25,7 @@ _LARGE = {
     "layer_scale": 0.5,
 }  # fmt: skip
 TINY: list[tuple[str, dict[str, Any], int]] = [
+    ("spike_driven_transformer_dvs_nano", {"width": 32, "depth": 1, "pooling": "1100"}, 16),
     (
         "spike_driven_transformer_nano",
         {"width": 32, "depth": 1, "pooling": "1100", "mask_threshold": 8.0},
@@ -41,7 +43,13 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ("sew_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("ms_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
-    ("asa_csnn", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3}, 16),
+    ("asa_csnn*", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3}, 16),
+    ("ta_snn_*", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3, "reduction": 1}, 16),
+    (
+        "csnn_*",
+        {"widths": (8, 8, 8, 8, 8, 16), "pools": (1, 1, 1, 1, 1, 2), "size": 8, "hidden": (16,) * 3},
+        16,
+    ),
     ("spiking_mlp_*", {"width": 12, "depths": (1, 2), "image_size": 16, "patch": 2}, 16),
     (
         "masked_spiking_transformer_*",
@@ -99,6 +107,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg": ("spiking_vgg11", {"neuron": {"name": "LIF", "threshold": 0.25}, "init": "levels"}),
     "vgg_integer": ("spiking_vgg_nano", {}),
     "asa": ("asa_csnn", {}),
+    "ta": ("ta_snn_gesture", {}),
+    "csnn": ("csnn_asl", {"neuron": {"name": "LIF", "threshold": 0.25}}),
     "qsd": ("qsd_transformer_15m", {}),
     "qsd_nano": ("qsd_transformer_nano", {}),
 }
@@ -107,7 +117,7 @@ INTEGER = [f for f, (name, _) in FAMILIES.items() if get_card(name).verdict_repa
 # without those that sum up along the steps, which the engine has no rule for
 COMPILED = [family for family in INTEGER if family != "video_causal"]
 # without those that look at all steps at once: no chunks, no causality
-STEP_BY_STEP = [family for family in FAMILIES if family not in ("asa", "video")]
+STEP_BY_STEP = [family for family in FAMILIES if family not in ("asa", "ta", "video")]
 
 
 def tiny(family: str, **config: Any) -> SpikingModel:
@@ -152,9 +162,9 @@ def pictures(model: SpikingModel, size: int, *, batch: int, steps: int = 3) -> T
 def liven(model: SpikingModel, x: Tensor, *, gain: tuple[float, float] = (1.0, 2.0)) -> SpikingModel:
     """Non-trivial BatchNorm, so that neurons fire: a fresh network is almost silent in eval mode."""
     for head in model.modules():
-        if isinstance(head, FlatHead):
+        if isinstance(head, (FlatHead, AttendedHead)):
             # no BatchNorm stands between its layers and their neurons
-            for layer in (*head.hidden, head.linear):
+            for layer in (m for m in head.modules() if isinstance(m, nn.Linear)):
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.uniform_(layer.bias, 0.2, 0.6)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]

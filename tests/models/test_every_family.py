@@ -36,7 +36,7 @@ DERIVED = [
 # the smallest of each family
 MEMBERS = [
     "v1", "v1_frames", "nano", "v3_nano", "v3_large", "spikformer", "spikformer_v2", "qsd_nano", "mst", "mlp_nano",
-    "sew_integer", "ms_spiking", "vgg_integer", "asa",
+    "sew_integer", "ms_spiking", "vgg_integer", "asa", "ta", "csnn",
 ]  # fmt: skip
 members = pytest.mark.parametrize("family", MEMBERS)
 

@@ -1,6 +1,7 @@
 """Blocks: the closed set of parts that models are built from."""
 
 from spikedrive.blocks.conv import (
+    Attended,
     ChannelNorm,
     ConvBN,
     DepthwisePointwise,
@@ -10,6 +11,7 @@ from spikedrive.blocks.conv import (
     RepConv,
     RepPointwise,
     SepConv,
+    attended_conv,
 )
 from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchMerging, PatchStem
 from spikedrive.blocks.fuse import fuse
@@ -44,13 +46,14 @@ from spikedrive.blocks.residual import (
 from spikedrive.blocks.tdbn import TdBN
 
 __all__ = [
-    "MLP", "AxialMixer", "ChannelMixer", "ChannelNorm", "ClassifyHead", "Connect", "ConvBN", "DepthwisePointwise",
+    "MLP", "Attended", "AxialMixer", "ChannelMixer", "ChannelNorm", "ClassifyHead", "Connect", "ConvBN",
+    "DepthwisePointwise",
     "DistilledLinear", "Downsample", "DropPath", "Dropout", "EveryStep", "FlatHead", "Init", "InputKind",
     "LayerNormHead", "LayerScale", "LearnedStep", "LinearChain", "MeanOverTime", "MembraneBlock", "MembraneShortcut",
     "ModelCard", "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding",
     "PatchMerging", "PatchStem", "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "SEWShortcut",
     "Scope", "SepConv", "Similarity", "SpaceTimeAttention", "SpikeAttention", "SpikeMask",
-    "SpikingModel", "Stage", "TdBN", "WindowAttention", "check_init",
+    "SpikingModel", "Stage", "TdBN", "WindowAttention", "attended_conv", "check_init",
     "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron", "make_neuron", "make_sequence_mixer",
     "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Convolutions: with BatchNorm, re-parameterised, and separable."""
+"""Convolutions: with BatchNorm, re-parameterised, separable, and with attention over their potentials."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spikedrive.blocks.linear import LinearChain, batch_norm_map, conv_with_bias, fold_batch_norm
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError
+from spikedrive.neurons.neuron import check_number
 from spikedrive.ops.fold import over_time
 
 
@@ -301,6 +302,41 @@ class SepConv(nn.Module):
         x = over_time(self.expand, self.in_neuron(x))
         x = over_time(self.mix, self.mid_neuron(x))
         return over_time(self.reduce, self.out_neuron(x)) if self.spiking else x
+
+
+class Attended(nn.Module):
+    """A projection, attention over its potentials, and a neuron; `nn.Identity()` is no attention.
+
+    *Shapes*: x (T, B, ...) -> (T, B, ...).
+    *Multiplies*: what its projection and its attention do.
+    *Source*: the layers ConvAttLIF and AttLIF of TA-SNN (ICCV 2021) and ASA-SNN (ICCV 2023).
+    """
+
+    def __init__(self, project: nn.Module, attention: nn.Module, neuron: NeuronLike) -> None:
+        super().__init__()
+        self.project = project
+        self.attention = attention
+        self.neuron = make_neuron(neuron)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes."""
+        return self.neuron(self.attention(self.project(x)))
+
+
+def attended_conv(
+    in_channels: int, width: int, *, pool: int, attention: nn.Module | None = None, neuron: NeuronLike = "LIF"
+) -> Attended:
+    """A 3 x 3 convolution with BatchNorm, the average over `pool` x `pool`, attention, and a neuron.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, width, floor(H / pool), floor(W / pool)).
+    *Multiplies*: none where x are integers of a neuron and there is no attention.
+    *Raises*: ConfigError for a pool below 1.
+    """
+    check_number("attended_conv", "pool", pool, low=1)
+    project = EveryStep(ConvBN(in_channels, width, 3, bias=True))
+    if pool > 1:
+        project.append(nn.AvgPool2d(pool))
+    return Attended(project, nn.Identity() if attention is None else attention, neuron)
 
 
 def _check_odd(owner: str, kernel_size: int) -> None:

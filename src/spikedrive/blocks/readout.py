@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from spikedrive.blocks.linear import DistilledLinear, NormPoolLinear
 from spikedrive.blocks.neuron import NeuronLike, integer_neuron, make_neuron
 from spikedrive.blocks.residual import Dropout
+from spikedrive.neurons.neuron import check_number
 from spikedrive.ops.fold import over_time
 from spikedrive.state import Stateful
 
@@ -118,12 +119,13 @@ class LayerNormHead(nn.Module):
 
 
 class FlatHead(nn.Module):
-    """[Average to `size` x `size` positions,] linear layers with neurons behind the hidden ones, mean over T.
+    """[Average to `size` positions,] linear layers with neurons behind the hidden ones, mean over T.
 
+    `size` is (height, width), or one number where both are equal.
     `hidden` names the widths of the hidden layers, `dropout` what each of them loses while training. With
     `neuron_last` the last layer has a neuron too, and the answer is its firing rate.
 
-    *Shapes*: x (T, B, C, H, W), spikes -> (B, K). Where H = W = size nothing is averaged.
+    *Shapes*: x (T, B, C, H, W), spikes -> (B, K). Where (H, W) is `size` nothing is averaged.
     *Multiplies*: none: every layer meets spikes, or sums of them whose mean folds into its weight where all windows
     are equal.
     """
@@ -133,15 +135,15 @@ class FlatHead(nn.Module):
         channels: int,
         classes: int,
         *,
-        size: int,
+        size: int | tuple[int, int],
         hidden: Sequence[int],
         neuron: NeuronLike = "LIF",
         dropout: float = 0.0,
         neuron_last: bool = False,
     ) -> None:
         super().__init__()
-        widths = (channels * size**2, *hidden)
-        self.size = size
+        self.size = as_positions(size)
+        widths = (channels * self.size[0] * self.size[1], *hidden)
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.neurons = nn.ModuleList(make_neuron(neuron) for _ in hidden)
         self.dropout = Dropout(dropout)
@@ -151,9 +153,31 @@ class FlatHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        if x.shape[-2:] != (self.size, self.size):
-            x = over_time(lambda y: F.adaptive_avg_pool2d(y, self.size), x)
-        x = x.flatten(2)
+        x = flat_positions(x, self.size)
         for layer, neuron in zip(self.hidden, self.neurons, strict=True):
             x = self.dropout(neuron(layer(x)))
         return self.readout(self.neuron(self.linear(x)))
+
+
+def as_positions(size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a map that is given as both, or as one number where it is square.
+
+    >>> as_positions(7), as_positions([3, 4])
+    ((7, 7), (3, 4))
+
+    *Raises*: ConfigError for a size below 1.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    for value in (height, width):
+        check_number("FlatHead", "size", value, low=1)
+    return int(height), int(width)
+
+
+def flat_positions(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """All values of the maps side by side, averaged to that size where they have another.
+
+    *Shapes*: x (T, B, C, H, W) -> (T, B, C height width).
+    """
+    if x.shape[-2:] != size:
+        x = over_time(lambda y: F.adaptive_avg_pool2d(y, size), x)
+    return x.flatten(2)

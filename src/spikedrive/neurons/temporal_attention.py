@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spikedrive.errors import ShapeError
@@ -22,7 +22,7 @@ class TemporalAttention(Stateful):
     sigmoid. The audit names them.
     *Raises*: ConfigError for steps or reduction below 1; ShapeError for another number of steps.
     *Source*: TA-SNN (ICCV 2021), before `AttentionLIF(reset_value=threshold)`. `scores` gives a alone, to drop
-    the steps that matter least.
+    the steps that matter least, and `weigh_kept` weighs those that are left.
     """
 
     def __init__(self, steps: int, reduction: int = 16) -> None:
@@ -46,12 +46,24 @@ class TemporalAttention(Stateful):
         """The score of each step."""
         checks.scan_input("TemporalAttention", x, None)
         check_steps("TemporalAttention", x, self.steps)
-        pooled = x.flatten(2).mean(-1) if x.dim() > 2 else x
+        return self._scores(_pooled(x))
+
+    def weigh_kept(self, x: Float[Tensor, "N B *S"], kept: Int[Tensor, " N"]) -> Float[Tensor, "N B *S"]:
+        """The weighed steps where only those numbered `kept` are left: the others count as steps of zeros."""
+        checks.scan_input("TemporalAttention", x, None)
+        means = x.new_zeros(self.steps, x.shape[1]).index_copy(0, kept, _pooled(x))
+        return x * self._scores(means)[kept].view(*x.shape[:2], *[1] * (x.dim() - 2))
+
+    def _scores(self, pooled: Tensor) -> Tensor:
         return self.excite(self.squeeze(pooled.T).relu()).sigmoid().T
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""
         return f"steps={self.steps}"
+
+
+def _pooled(x: Tensor) -> Tensor:
+    return x.flatten(2).mean(-1) if x.dim() > 2 else x
 
 
 def check_steps(name: str, x: Tensor, steps: int) -> None:

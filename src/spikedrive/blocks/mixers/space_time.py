@@ -39,7 +39,7 @@ class SpaceTimeAttention(nn.Module):
     *Multiplies*: spikes by counts only, executed as additions; shifts by 1 and 2; BatchNorm's gain is one constant a
     channel, which folds into the threshold, and C into it.
     *Raises*: UnknownNameError for another similarity or scope; ConfigError where heads do not divide the channels, or
-    for neurons that are not binary.
+    for neurons that emit integers other than 0 and 1.
     *Source*: SpikeVideoFormer (arXiv 2505.10352) with scope "clip", its joint attention. **Where we differ**: "frame"
     is its spatial attention; "past" is ours, and is the one that streams over more than a frame.
     """
@@ -67,7 +67,8 @@ class SpaceTimeAttention(nn.Module):
         self.heads, self.similarity, self.scope = heads, similarity, scope
         self.in_neuron = make_neuron(neuron)
         emitted = self.in_neuron.domain
-        if emitted is None or (emitted.low, emitted.high) != (0, 1):
+        # real numbers are those of a twin without spikes, for which the equation holds too
+        if emitted is not None and (emitted.low, emitted.high) != (0, 1):
             raise ConfigError(
                 f"SpaceTimeAttention got {type(self.in_neuron).__name__}, which emits {emitted}; it "
                 "compares spikes of 0 or 1. Use LIF, PLIF or IF."

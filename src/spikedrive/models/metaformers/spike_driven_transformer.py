@@ -12,7 +12,8 @@ The original initialisation gives an almost silent network in eval mode until th
 
 `spike_driven_transformer_{depth}_{width}` are the ImageNet models, `..._cifar_...` take 32 x 32 pictures, and
 `..._cifar10_dvs_...` and `..._gesture_...` take frames of event cameras. `spike_driven_transformer_nano` has the same
-parts for 28 x 28 pictures, with integers in one step and a binary mask.
+parts for 28 x 28 pictures, with integers in one step and a binary mask, and `spike_driven_transformer_dvs_nano` for
+event frames of 34 x 34 and 64 x 64, with spikes in 8 steps.
 """
 
 from __future__ import annotations
@@ -258,14 +259,26 @@ def spike_driven_transformer_gesture_2_256() -> dict[str, Any]:
     }  # fmt: skip
 
 
-@register_model(
-    SpikeDrivenTransformer, params=289_918, input_size=(1, 28, 28), levels=4, paper="2307.01694",
-    verdict_released="additive", verdict_repaired="additive", unpublished=OUR_SHAPE, recipe="fashion_mnist",
+_register_small = partial(
+    register_model, SpikeDrivenTransformer, paper="2307.01694", verdict_released="additive",
+    verdict_repaired="additive", unpublished=OUR_SHAPE,
 )  # fmt: skip
+
+
+@_register_small(params=289_918, input_size=(1, 28, 28), levels=4, recipe="fashion_mnist")
 def spike_driven_transformer_nano() -> dict[str, Any]:
     """Every part of the family for 28 x 28 pictures, with integers 0..4 in one step."""
     return {
         "width": 96, "depth": 2, "heads": 4, "mlp_ratio": 2, "pooling": "1100", "mask_threshold": 32.0,
         "neuron": {"name": "ILIF", "levels": 4}, "mask_neuron": {"name": "ILIF", "levels": 1}, "steps": 1,
         "classes": 10, "in_channels": 1, "init": "levels",
+    }  # fmt: skip
+
+
+@_register_small(params=290_026, input_size=(2, 34, 34), modality="events")
+def spike_driven_transformer_dvs_nano() -> dict[str, Any]:
+    """Every part of the members for event cameras, for 8 frames of 34 x 34 or 64 x 64."""
+    return {
+        "width": 96, "depth": 2, "heads": 4, "mlp_ratio": 2, "pooling": "1100", "classes": 10, "in_channels": 2,
+        "input": "frames", "steps": 8, "pool_attention": True,
     }  # fmt: skip

@@ -11,7 +11,8 @@ streams. The heads for pose tracking and segmentation are not here. The energy o
 
 - `spike_video_former_15m/31m/55m/124m`: attention over the whole clip by Hamming similarity, 400 classes.
 - `spike_video_former_nano`, `spike_video_former_causal_nano`: every part for clips of 32 x 32 in grey; the second one
-  streams. Both have a neuron between depthwise and pointwise convolutions, so that `fuse(model)` alone is additive.
+  streams. `spike_video_former_dvs_nano` takes event frames of 34 x 34 and 64 x 64 in 2 polarities. They have a neuron
+  between depthwise and pointwise convolutions, so that `fuse(model)` alone is additive.
 """
 
 from __future__ import annotations
@@ -185,18 +186,25 @@ _NANO = {
     "spiking_separable": True, "classes": 10, "in_channels": 1,
 }  # fmt: skip
 _small = partial(
-    register_model, SpikeVideoFormer, input_size=(1, 32, 32), modality="video", paper="2505.10352",
-    verdict_released="hybrid", verdict_repaired="additive", unpublished=OUR_SHAPE, params=107_002,
+    register_model, SpikeVideoFormer, paper="2505.10352", verdict_released="hybrid", verdict_repaired="additive",
+    unpublished=OUR_SHAPE,
 )  # fmt: skip
+_grey = partial(_small, input_size=(1, 32, 32), modality="video", params=107_002)
 
 
-@_small()
+@_grey()
 def spike_video_former_nano() -> dict[str, Any]:
     """Every part of the family for clips of 8 frames of 32 x 32."""
     return _NANO
 
 
-@_small()
+@_grey()
 def spike_video_former_causal_nano() -> dict[str, Any]:
     """The nano shape that sees the past only, and streams."""
     return {**_NANO, "scope": "past"}
+
+
+@_small(input_size=(2, 34, 34), modality="events", params=107_402)
+def spike_video_former_dvs_nano() -> dict[str, Any]:
+    """The nano shape for 8 event frames of 34 x 34 or 64 x 64 in 2 polarities."""
+    return {**_NANO, "in_channels": 2}

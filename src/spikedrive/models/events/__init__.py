@@ -1,0 +1,5 @@
+"""Networks for event cameras: frames that attention weighs, plain convolutions, and sets of points."""
+
+from spikedrive.models.events import csnn, ta_snn
+
+__all__ = ["csnn", "ta_snn"]
