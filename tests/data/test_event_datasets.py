@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from data import event_encoders
-from spikedrive.data.events import Events, EventSet, write_recording
+from spikedrive.data.events import Events, EventSet, list_event_splits, load_events, write_recording
 from spikedrive.data.events.datasets import DATASETS, daily_dvs200, dvs128_gesture, n_caltech101
 from spikedrive.errors import DataError, MissingExtraError, ShapeError, UnknownNameError
 
@@ -369,3 +369,11 @@ def test_lists_and_attributes_of_daily_dvs200_that_do_not_fit(tmp_path: Path) ->
         daily_dvs200.accuracy_by_attribute(torch.ones(3), [{"a": "b"}] * 2, "a")
     with pytest.raises(DataError, match=r"Clip 0 has no attribute 'Height'; it has a. Ask for one of these"):
         daily_dvs200.accuracy_by_attribute(torch.tensor([True]), [{"a": "b"}], "Height")
+
+
+def test_they_are_sources_of_events(tmp_path: Path) -> None:
+    make_n_mnist(tmp_path)
+    assert list_event_splits(f"n_mnist:{tmp_path}") == ("train", "test")
+    assert len(load_events(f"n_mnist:{tmp_path}", "test")) == 10
+    with pytest.raises(DataError, match="N-MNIST was asked for without a folder"):
+        load_events("n_mnist")

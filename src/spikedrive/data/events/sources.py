@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spikedrive.data.events.clips import EventSet
+from spikedrive.data.events.datasets import DATASETS
 from spikedrive.data.events.folders import open_folder
 from spikedrive.errors import DataError
 from spikedrive.registry import Registry
@@ -15,6 +16,8 @@ Split = Callable[[], EventSet]
 """Opens one split."""
 EVENT_SETS: Registry[Callable[[Path | None], Mapping[str, Split]]] = Registry("set of events")
 """From a name to what opens it, by the folder behind `name:folder`, None without one, the splits that it has."""
+for _name in DATASETS:
+    EVENT_SETS.add(_name, DATASETS[_name].splits)
 
 
 def load_events(source: str | os.PathLike[str], split: str = "train") -> EventSet:

@@ -11,7 +11,7 @@ import numpy as np
 from spikedrive.data.events.clips import EventSet
 from spikedrive.data.events.datasets.clip_files import in_classes
 from spikedrive.data.events.datasets.published import DATASETS, Layout, Published
-from spikedrive.data.events.opened import structured
+from spikedrive.data.events.files.opened import structured
 from spikedrive.errors import DataError, MissingExtraError
 
 LAYOUT = Layout(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikedrive.data.events.opened import structured
+from spikedrive.data.events.files.opened import structured
 from spikedrive.errors import DataError
 
 _RECORD = np.dtype([("address", ">u4"), ("t", ">u4")])
