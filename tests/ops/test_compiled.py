@@ -279,6 +279,6 @@ def test_without_either_the_reference_runs_and_says_why_once(forced, bare, monke
     monkeypatch.setenv("SPIKEDRIVE_IMPL", "reference")
     assert torch.equal(LIF()(x), y)
     assert said(caplog) == [
-        "no kernels for this, neurons run in PyTorch: it was not built; "
+        "no kernels for this, it runs in PyTorch: it was not built; "
         "torch.compile finds no C++ compiler (InvalidCxxCompiler)"
     ]

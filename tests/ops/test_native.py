@@ -247,9 +247,7 @@ def test_what_no_kernel_covers_is_said_once(neuron, dtype, said, caplog) -> None
     implementation._say_once.cache_clear()
     for _ in range(2):
         neuron.to(dtype)(torch.zeros(2, 1, 3, dtype=dtype))
-    assert [r.getMessage() for r in caplog.records] == [
-        f"no kernels for this, neurons run in PyTorch: {said}"
-    ]
+    assert [r.getMessage() for r in caplog.records] == [f"no kernels for this, it runs in PyTorch: {said}"]
 
 
 def test_snntorchs_delayed_reset() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +10,8 @@ from torch import Tensor
 
 from spikedrive.errors import ConfigError, ShapeError, ValueRangeError, unknown_name
 from spikedrive.neurons.neuron import check_number
-from spikedrive.ops.domain import Binary, Domain, Integer
-
-By = Literal["time", "count"]
+from spikedrive.ops.domain import Domain
+from spikedrive.ops.events import By, EventBatch, frames, frames_domain
 
 
 class BinnedEvents:
@@ -60,26 +59,25 @@ class BinnedEvents:
         if levels is not None:
             check_number("BinnedEvents", "levels", levels, low=1)
         self.height, self.width, self.steps = int(height), int(width), int(steps)
-        self.by, self.bin, self.levels = by, bin, levels
+        self.by: By = by
+        self.bin, self.levels = bin, levels
 
     @property
     def domain(self) -> Domain | None:
         """Integers 0..levels, binary for one level; None for counts without a limit, which no domain holds."""
-        if self.levels is None:
-            return None
-        return Binary() if self.levels == 1 else Integer(self.levels)
+        return frames_domain(self.levels)
 
     def __call__(self, events: Any) -> Tensor:
         """The counts of one recording."""
         t, x, y, p = self._columns(events)
-        shape = (self.steps, 2, self.height, self.width)
-        b = self._bins(t)
-        kept = b < self.steps
-        flat = np.ravel_multi_index((b[kept], p[kept], y[kept], x[kept]), shape)
-        counts = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
-        if self.levels is not None:
-            counts = counts.clip(max=self.levels)
-        return torch.from_numpy(counts.astype(np.float32))
+        t = torch.from_numpy(t.astype(np.int64 if t.dtype.kind in "iub" else np.float64))
+        x, y = (torch.from_numpy(column.astype(np.int32)) for column in (x, y))
+        begin, end = (t[:1], t[-1:]) if len(t) else (t.new_zeros(1), t.new_zeros(1))
+        offsets = torch.tensor([0, len(t)])
+        batch = EventBatch(
+            t, x, y, torch.from_numpy(p.astype(np.uint8)), offsets, begin, end, self.width, self.height
+        )
+        return frames(batch, steps=self.steps, by=self.by, bin=self.bin, levels=self.levels)[:, 0]
 
     def _columns(self, events: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         if isinstance(events, Tensor):
@@ -113,15 +111,3 @@ class BinnedEvents:
             raise ValueRangeError(
                 "BinnedEvents got events that go back in time; it takes them in order. Sort them by t first."
             )
-
-    def _bins(self, t: np.ndarray) -> np.ndarray:
-        if len(t) == 0:
-            return np.zeros(0, dtype=np.int64)
-        i = np.arange(len(t))
-        if self.by == "count":
-            return i * self.steps // len(t) if self.bin is None else i // int(self.bin)
-        since = t.astype(np.float64) - float(t[0])
-        if self.bin is not None:
-            return (since // self.bin).astype(np.int64)
-        share = since / since[-1] if since[-1] > 0 else since
-        return np.minimum((share * self.steps).astype(np.int64), self.steps - 1)

@@ -1,4 +1,4 @@
-"""Which implementation of a neuron scan runs: chosen once a call, never a change of meaning."""
+"""Which implementation of an operation runs: chosen once a call, never a change of meaning."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
 
     Raises: UnknownNameError for an unknown SPIKEDRIVE_IMPL; ConfigError for Triton on a CPU outside its interpreter.
     """
-    forced = os.environ.get("SPIKEDRIVE_IMPL")
-    if forced and forced not in NAMES:
-        raise unknown_name("implementation", forced, NAMES)
+    forced = _forced()
     if forced == "reference":
         return "reference"
     if forced == "compiled" and x.device.type not in ("cpu", "meta"):
@@ -61,9 +59,28 @@ def choose(x: Tensor, *, native_covers: bool = True, triton_covers: bool = False
     return "native"
 
 
+def is_native(x: Tensor) -> bool:
+    """Whether an operation with one compiled form, for the CPU, takes it for `x`; else it runs in plain PyTorch.
+
+    Raises: UnknownNameError for an unknown SPIKEDRIVE_IMPL.
+    """
+    if _forced() == "reference" or x.device.type != "cpu":
+        return False
+    if native.train is None:
+        _say_once(native.missing)
+    return native.train is not None
+
+
 def triton_of(package: str) -> ModuleType:
     """The Triton form of a scan, imported where it runs: Triton is large, and many machines have none."""
     return importlib.import_module(f"{package}.triton")
+
+
+def _forced() -> str | None:
+    forced = os.environ.get("SPIKEDRIVE_IMPL")
+    if forced and forced not in NAMES:
+        raise unknown_name("implementation", forced, NAMES)
+    return forced
 
 
 def _triton(x: Tensor) -> str:
@@ -85,4 +102,4 @@ def _triton_is_there() -> bool:
 
 @lru_cache
 def _say_once(why: str) -> None:
-    logging.getLogger("spikedrive").warning("no kernels for this, neurons run in PyTorch: %s", why)
+    logging.getLogger("spikedrive").warning("no kernels for this, it runs in PyTorch: %s", why)

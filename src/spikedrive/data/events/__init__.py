@@ -1,5 +1,6 @@
 """Events of an event camera: one type, recordings in every common format, read and written piece by piece."""
 
+from spikedrive.data.events.batch import batch_events
 from spikedrive.data.events.clips import Clips, EventSet, PackedClips
 from spikedrive.data.events.events import EVENT, Events, Repairs, check_events
 from spikedrive.data.events.reading import FrameReader
@@ -19,6 +20,7 @@ __all__ = [
     "Recording",
     "Repairs",
     "Slice",
+    "batch_events",
     "check_events",
     "list_event_splits",
     "load_events",

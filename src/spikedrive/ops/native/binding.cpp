@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "events/events.hpp"
 #include "instruction_sets.hpp"
 #include "pages.hpp"
 
@@ -162,6 +163,28 @@ void wkv_backward(int isa, int64_t tokens, int64_t batch, int64_t channels, int6
   table(isa).wkv_backward(p);
 }
 
+EventBatch events(int64_t clips, bool real, Address t, Address x, Address y, Address p, Address offsets, Address begin,
+                  Address end, int64_t width, int64_t height, int64_t steps, int threads) {
+  return {clips, real, in(t), static_cast<const int32_t*>(in(x)), static_cast<const int32_t*>(in(y)),
+          static_cast<const uint8_t*>(in(p)), static_cast<const int64_t*>(in(offsets)), in(begin), in(end), width, height,
+          steps, threads};
+}
+
+float* grid(const EventBatch& e, int64_t channels, Address a) {
+  prefer_large_pages(out(a), e.steps * e.clips * channels * e.height * e.width * sizeof(float));
+  return static_cast<float*>(out(a));
+}
+
+int64_t frames_of_events(const EventBatch& e, bool by_count, double bin, int64_t levels, Address y) {
+  nb::gil_scoped_release unlocked;
+  return event_frames(e, by_count, bin, levels, grid(e, 2, y));
+}
+
+int64_t voxel_grid_of_events(const EventBatch& e, bool is_signed, Address y) {
+  nb::gil_scoped_release unlocked;
+  return event_voxel_grid(e, is_signed, grid(e, is_signed ? 1 : 2, y));
+}
+
 }  // namespace
 
 NB_MODULE(_train, m) {
@@ -199,4 +222,9 @@ NB_MODULE(_train, m) {
   m.def("unpack", &unpack);
   m.def("wkv_forward", &wkv_forward);
   m.def("wkv_backward", &wkv_backward);
+
+  nb::class_<EventBatch>(m, "EventBatch");
+  m.def("events", &events);
+  m.def("event_frames", &frames_of_events, "Count events; gives the first one that is none, or -1.");
+  m.def("event_voxel_grid", &voxel_grid_of_events, "Spread events over two steps; gives the first that is none, or -1.");
 }
