@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 Event = tuple[int, int, int, int]
 """t, x, y, p."""
@@ -51,3 +54,36 @@ def write_aedat3(path: Path, packets: Sequence[bytes]) -> None:
 def make(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def write_dat(path: Path, events: Sequence[Event], header: bytes) -> None:
+    """Two words an event: its time; x, y and polarity in 14, 14 and 4 bits."""
+    body = b"".join(struct.pack("<II", t, x | y << 14 | p << 28) for t, x, y, p in events)
+    make(path).write_bytes(header + bytes([0, 8]) + body)
+
+
+def png16(picture: np.ndarray, filters: Sequence[int], parts: int = 1) -> bytes:
+    """A PNG of (H, W, 3) numbers of 16 bits, each row behind a filter of its own, byte by byte as the standard says."""
+    height, width, _ = picture.shape
+    rows = [b"".join(int(v).to_bytes(2, "big") for v in row.reshape(-1)) for row in picture]
+    data, above = bytearray(), bytes(width * 6)
+    for kind, row in zip(filters, rows, strict=True):
+        data.append(kind)
+        for i, value in enumerate(row):
+            left, corner = (row[i - 6], above[i - 6]) if i >= 6 else (0, 0)
+            guess = (0, left, above[i], (left + above[i]) // 2, _paeth(left, above[i], corner))[kind]
+            data.append((value - guess) % 256)
+        above = row
+    packed = zlib.compress(bytes(data))
+    size = -(-len(packed) // parts)
+    body = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)), (b"tIME", bytes(7))]
+    body += [(b"IDAT", packed[i : i + size]) for i in range(0, len(packed), size)] + [(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
+        for name, part in body
+    )
+
+
+def _paeth(left: int, above: int, corner: int) -> int:
+    guess = left + above - corner
+    return min((left, above, corner), key=lambda value: abs(guess - value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data import event_encoders
-from spikedrive.data.events.formats import read_aedat2, read_aedat3, read_atis
+from spikedrive.data.events.formats import open_dat, read_aedat2, read_aedat3, read_atis, read_png16
 from spikedrive.errors import DataError
 
 Rows = list[tuple[int, int, int, int]]
@@ -110,3 +112,58 @@ def test_damaged_aedat3(tmp_path: Path) -> None:
     path.write_bytes(head + bytes(broken))
     with pytest.raises(DataError, match="a packet of 8 of 1 polarity events of 8 bytes"):
         read_aedat3(path)
+
+
+@quickly
+@given(
+    events=rows(most=(1 << 32) - 1, side=1 << 14, height=1 << 14),
+    window=st.tuples(st.integers(-5, 1 << 33), st.integers(-5, 1 << 33)),
+)
+def test_dat_comes_back_in_part(tmp_path: Path, events: Rows, window: tuple[int, int]) -> None:
+    path = tmp_path / "some.dat"
+    event_encoders.write_dat(path, events, b"% Data file containing CD events.\n% Version 2\n")
+    file = open_dat(path)
+    assert (file.count, file.size) == (len(events), None)
+    assert as_rows(file.between(*window)) == [row for row in events if window[0] <= row[0] < window[1]]
+
+
+def test_headers_of_dat(tmp_path: Path) -> None:
+    path = tmp_path / "some.dat"
+    event_encoders.write_dat(path, [(1, 2, 3, 1)], b"% Version 2\n% Height 240\n% Width 304\n")
+    assert open_dat(path).size == (304, 240)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DataError, match="ends inside an event of 8 bytes; it is truncated"):
+        open_dat(path)
+    path.write_bytes(b"t,x,y,p\n" * 9)
+    with pytest.raises(DataError, match="does not begin with lines of % and events of 8 bytes"):
+        open_dat(path)
+
+
+@quickly
+@given(data=st.data(), width=st.integers(1, 6), height=st.integers(1, 7), parts=st.integers(1, 3))
+def test_png16_comes_back_through_every_filter(
+    tmp_path: Path, data: st.DataObject, width: int, height: int, parts: int
+) -> None:
+    filters = data.draw(st.lists(st.integers(0, 4), min_size=height, max_size=height))
+    numbers = st.integers(0, (1 << 16) - 1)
+    flat = data.draw(st.lists(numbers, min_size=width * height * 3, max_size=width * height * 3))
+    picture = np.array(flat, np.uint16).reshape(height, width, 3)
+    (tmp_path / "some.png").write_bytes(event_encoders.png16(picture, filters, parts))
+    np.testing.assert_array_equal(read_png16(tmp_path / "some.png"), picture)
+
+
+def test_damaged_png16(tmp_path: Path) -> None:
+    path = tmp_path / "some.png"
+    whole = event_encoders.png16(np.zeros((2, 2, 3), np.uint16), [0, 1])
+    other = whole[:24] + bytes([8]) + whole[25:]
+    checked = other[:29] + struct.pack(">I", zlib.crc32(other[12:29])) + other[33:]
+    for data, said in (
+        (whole[:-6], "cannot be read as a PNG of three channels of 16 bits"),
+        (whole[:60], "cannot be read as a PNG of three channels of 16 bits"),
+        (whole[5:], "it begins with"),
+        (other, "its part b'IHDR' is damaged"),
+        (checked, "it has 8 bits of colour type 2"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=said):
+            read_png16(path)
