@@ -49,7 +49,7 @@ def frames(
     *Raises*: ConfigError for steps, bin or levels that are not positive; ValueRangeError for an event outside the
     sensor, of another polarity or outside the time of its clip.
     """
-    check_steps("frames", steps)
+    check_whole("frames", steps=steps)
     if by not in ("time", "count"):
         raise unknown_name("way to bin events", by, ("time", "count"))
     if bin is not None and not (bin > 0 and (by == "time" or bin == int(bin))):
@@ -57,8 +57,8 @@ def frames(
             f"frames got by={by!r} and bin={bin}; it takes a time above 0, or a whole number of events above 0. Change "
             "bin."
         )
-    if levels is not None and (levels != int(levels) or levels < 1):
-        raise ConfigError(f"frames got levels={levels}; it takes a whole number from 1 on. Change levels.")
+    if levels is not None:
+        check_whole("frames", levels=levels)
     most = None if levels is None else int(levels)
     return torch.ops.spikedrive.event_frames(*_flat(batch), int(steps), by == "count", bin, most)
 
@@ -92,14 +92,17 @@ def voxel_grid(batch: EventBatch, *, steps: int, signed: bool = True) -> Float32
     *Source*: Zhu et al. 2019 (arXiv 1812.08156), equations 1 to 3, for events at whole pixels, where the weights in x
     and y are 1. There, begin and end are the first and the last event; here also the window that cut them.
     """
-    check_steps("voxel_grid", steps)
+    check_whole("voxel_grid", steps=steps)
     return torch.ops.spikedrive.event_voxel_grid(*_flat(batch), int(steps), signed)
 
 
-def check_steps(owner: str, steps: int) -> None:
-    """Raise ConfigError unless steps is a whole number from 1 on."""
-    if steps != int(steps) or steps < 1:
-        raise ConfigError(f"{owner} got steps={steps}; it takes a whole number from 1 on. Change steps.")
+def check_whole(owner: str, **numbers: int) -> None:
+    """Raise ConfigError unless all are whole numbers from 1 on."""
+    for name, number in numbers.items():
+        if number != int(number) or number < 1:
+            raise ConfigError(
+                f"{owner} got {name}={number}; it takes a whole number from 1 on. Change {name}."
+            )
 
 
 def _flat(batch: EventBatch) -> tuple[Any, ...]:

@@ -10,15 +10,10 @@ from spikedrive.ops.events.batch import EventBatch
 
 def frames(batch: EventBatch, steps: int, by_count: bool, bin: float | None, levels: int | None) -> Tensor:
     """Counts (steps, B, 2, H, W); see `spikedrive.ops.events.frames`."""
-    share, since = shares(batch, bounded=bin is None)
+    step, _ = time_steps(batch, steps, bin)
     if by_count:
         i = torch.arange(len(batch.t), device=batch.t.device) - batch.offsets[batch.clip]
         step = i * steps // batch.counts[batch.clip] if bin is None else i // int(min(bin, 1e18))
-    elif bin is None:
-        step = (share * steps).long().clamp(max=steps - 1)
-    else:
-        # limited before it becomes a whole number, which holds less
-        step = torch.div(since, bin, rounding_mode="floor").clamp(max=steps).long()
     kept = step < steps
     place = places(batch, step, batch.p, 2)[kept]
     counts = torch.bincount(place, minlength=steps * len(batch) * 2 * batch.height * batch.width)
@@ -43,6 +38,19 @@ def voxel_grid(batch: EventBatch, steps: int, signed: bool) -> Tensor:
     # one event behind the other in every sum, on a GPU too, where index_add_ takes any order
     sums.index_put_((where.flatten(),), weights.flatten(), accumulate=True)
     return sums[: steps * size].view(steps, len(batch), channels, batch.height, batch.width)
+
+
+def time_steps(batch: EventBatch, steps: int, bin: float | None) -> tuple[Tensor, Tensor]:
+    """The step of each event by its time, `steps` or more behind the last one, and its time from its clip's beginning.
+
+    *Shapes*: (N,) int64, (N,) float64.
+    *Raises*: ValueRangeError as `shares`; an event may lie behind its clip where bins have a size.
+    """
+    share, since = shares(batch, bounded=bin is None)
+    if bin is None:
+        return (share * steps).long().clamp(max=steps - 1), since
+    # limited before it becomes a whole number, which holds less
+    return torch.div(since, bin, rounding_mode="floor").clamp(max=steps).long(), since
 
 
 def shares(batch: EventBatch, *, bounded: bool = True) -> tuple[Tensor, Tensor]:
