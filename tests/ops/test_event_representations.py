@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ops.event_batches import COUNTS, batch_of, batches, one_clip
+from spikedrive.engine.sparse import Rulebook, SubmanifoldConv
 from spikedrive.errors import ConfigError, UnknownNameError, ValueRangeError
 from spikedrive.ops.events import frames, points, spike_voxels, time_surface
 
@@ -111,6 +112,16 @@ def test_voxels_say_what_they_hold() -> None:
     found = spike_voxels(one_clip([0, 9], [1, 1], 0, 10), steps=2)
     assert found.coordinates.tolist() == [[0, 0, 0, 0], [0, 1, 0, 0]]
     assert found.features.tolist() == [[0, 1], [0, 1]]
+
+
+def test_voxels_are_sites_of_a_sparse_convolution() -> None:
+    found = spike_voxels(batch_of([60, 80], width=16, height=12), steps=3, pixels=2, levels=3)
+    weight = np.random.default_rng(0).integers(-9, 9, (5, 2, 3, 3, 3)).astype(np.int8)
+    y = SubmanifoldConv(weight)(Rulebook(found.coordinates, 3), found.features.byte())
+    dense = found.dense().permute(1, 2, 0, 3, 4)
+    wanted = torch.nn.functional.conv3d(dense, torch.from_numpy(weight).float(), padding=1)
+    at = found.coordinates.long()
+    assert np.array_equal(y, wanted[at[:, 0], :, at[:, 1], at[:, 2], at[:, 3]].int().numpy())
 
 
 def test_what_is_outside_or_wrong_is_refused(unchecked) -> None:
