@@ -44,13 +44,13 @@ class Mixup:
     """
 
     def __init__(self, alpha: float = 0.2, probability: float = 1.0) -> None:
-        self.alpha = _check_alpha(alpha, type(self).__name__)
+        self.alpha = check_alpha(alpha, type(self).__name__)
         self.probability = check_share(probability, "Mixup got probability")
 
     def __call__(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The blended images and targets."""
         _check_pairs(images, targets, type(self).__name__)
-        partner, weight, applied = _draw(len(images), self.alpha, self.probability, generator)
+        partner, weight, applied = draw_mix(len(images), self.alpha, self.probability, generator)
         return mixup(images, targets, partner.to(images.device), weight) if applied else (images, targets)
 
 
@@ -65,13 +65,13 @@ class CutMix:
     """
 
     def __init__(self, alpha: float = 1.0, probability: float = 1.0) -> None:
-        self.alpha = _check_alpha(alpha, type(self).__name__)
+        self.alpha = check_alpha(alpha, type(self).__name__)
         self.probability = check_share(probability, "CutMix got probability")
 
     def __call__(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The images with an exchanged rectangle, and the weighed targets."""
         _check_pairs(images, targets, type(self).__name__)
-        partner, weight, applied = _draw(len(images), self.alpha, self.probability, generator)
+        partner, weight, applied = draw_mix(len(images), self.alpha, self.probability, generator)
         centre = uniform((2,), generator, torch.device("cpu")).tolist()
         box = rectangle(weight, (centre[0], centre[1]), images.shape[2], images.shape[3])
         return cutmix(images, targets, partner.to(images.device), box) if applied else (images, targets)
@@ -136,9 +136,13 @@ def rectangle(
     return rows[0], max(rows), columns[0], max(columns)
 
 
-def _draw(
+def draw_mix(
     batch: int, alpha: float, probability: float, generator: torch.Generator
 ) -> tuple[Tensor, float, bool]:
+    """Each one's partner, the weight of all from Beta(alpha, alpha), and whether they are mixed at all.
+
+    *Shapes*: partner (B,) indices.
+    """
     # the same draws whether it applies or not, so that later transforms do not depend on the coin
     applied = float(uniform((1,), generator, torch.device("cpu"))) < probability
     partner = torch.randperm(batch, generator=generator, device=generator.device)
@@ -147,7 +151,11 @@ def _draw(
     return partner, float(np.random.Generator(np.random.PCG64(seed)).beta(alpha, alpha)), applied
 
 
-def _check_alpha(alpha: float, who: str) -> float:
+def check_alpha(alpha: float, who: str) -> float:
+    """The number itself.
+
+    *Raises*: ConfigError unless it is above 0.
+    """
     if not alpha > 0:
         raise ConfigError(
             f"{who} got alpha={alpha}; it takes a number above 0. To turn it off, leave it out."
