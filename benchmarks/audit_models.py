@@ -66,7 +66,7 @@ def row_of(name: str) -> dict[str, object]:
 
 def _example(model: SpikingModel, card: ModelCard) -> Tensor:
     """A batch of one of what the card names; of a text one token, as every position does the same."""
-    if card.input == "tokens":
+    if card.input in ("tokens", "points"):
         return example_input(model)
     lead = (1,) if card.input == "image" else (card.steps, 1)
     return torch.rand(*lead, *card.input_size)

@@ -38,8 +38,8 @@ def main() -> None:
         sys.exit(subprocess.run(command, env={**os.environ, WORKER: "1"}).returncode)
     for trick in audit_nets.TRICKS:
         keep(row_of(trick.name, "trick", trick.build, trick.x(), 1, (trick.additions, trick.multiplications)))
-    # models of tokens have no picture on their cards
-    for name in (n for n in sd.list_models() if MODELS[n].card.input != "tokens"):
+    # models of tokens and of points have no picture on their cards
+    for name in (n for n in sd.list_models() if MODELS[n].card.input not in ("tokens", "points")):
         if any(fnmatch(name, pattern) for pattern in options().models):
             keep(published(name))
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import spikedrive as sd
 from spikedrive.blocks import FlatHead, SpikingModel
 from spikedrive.models import get_card
+from spikedrive.models.events.spikepoint import VotingHead
 from spikedrive.models.events.ta_snn import AttendedHead
 
 # the first pattern that matches a registered name gives its small arguments and the size of its pictures
@@ -43,6 +44,11 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ("sew_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("ms_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
+    (
+        "spikepoint_*",
+        {"widths": (8, 16), "last": 16, "hidden": 16, "votes": 2, "groups": 8, "neighbours": 4},
+        32,
+    ),
     ("asa_csnn*", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3}, 16),
     ("ta_snn_*", {"widths": (8, 16), "pools": (1, 2), "hidden": (16,), "steps": 3, "reduction": 1}, 16),
     (
@@ -108,6 +114,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg_integer": ("spiking_vgg_nano", {}),
     "asa": ("asa_csnn", {}),
     "ta": ("ta_snn_gesture", {}),
+    "points": ("spikepoint_small", {"steps": 4, "hidden": 32, "votes": 5}),
     "csnn": ("csnn_asl", {"neuron": {"name": "LIF", "threshold": 0.25}}),
     "qsd": ("qsd_transformer_15m", {}),
     "qsd_nano": ("qsd_transformer_nano", {}),
@@ -118,6 +125,8 @@ INTEGER = [f for f, (name, _) in FAMILIES.items() if get_card(name).verdict_repa
 COMPILED = [family for family in INTEGER if family != "video_causal"]
 # without those that look at all steps at once: no chunks, no causality
 STEP_BY_STEP = [family for family in FAMILIES if family not in ("asa", "ta", "video")]
+# without those that take no frames
+OF_FRAMES = [family for family in STEP_BY_STEP if family != "points"]
 
 
 def tiny(family: str, **config: Any) -> SpikingModel:
@@ -151,10 +160,13 @@ def inputs(family: str, model: SpikingModel, *, batch: int = 2, steps: int = 3) 
 
 
 def pictures(model: SpikingModel, size: int, *, batch: int, steps: int = 3) -> Tensor:
-    """Normal noise in the model's shape and dtype."""
+    """Normal noise in the model's shape and dtype; for points so many, uniform in 0..1."""
     generator = torch.Generator().manual_seed(1)
+    if model.input == "points":
+        points = (batch, size, model.in_channels)
+        return torch.rand(points, generator=generator, dtype=next(model.parameters()).dtype)
     shape = (batch, model.in_channels, size, size)
-    shape = shape if model.input == "image" else (steps, *shape)
+    shape = (steps, *shape) if model.input == "frames" else shape
     dtype = next(model.parameters()).dtype
     return torch.randn(shape, generator=generator, dtype=dtype)
 
@@ -162,7 +174,7 @@ def pictures(model: SpikingModel, size: int, *, batch: int, steps: int = 3) -> T
 def liven(model: SpikingModel, x: Tensor, *, gain: tuple[float, float] = (1.0, 2.0)) -> SpikingModel:
     """Non-trivial BatchNorm, so that neurons fire: a fresh network is almost silent in eval mode."""
     for head in model.modules():
-        if isinstance(head, (FlatHead, AttendedHead)):
+        if isinstance(head, (FlatHead, AttendedHead, VotingHead)):
             # no BatchNorm stands between its layers and their neurons
             for layer in (m for m in head.modules() if isinstance(m, nn.Linear)):
                 nn.init.kaiming_normal_(layer.weight)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, INTEGER, STEP_BY_STEP, TINY, inputs, tiny
+from families import FAMILIES, INTEGER, OF_FRAMES, STEP_BY_STEP, TINY, inputs, tiny
 from torch import nn
 
 import spikedrive as sd
@@ -20,9 +20,13 @@ from spikedrive.state import plain_path
 # those of tokens hold the contracts in test_language_models.py and test_spikelm.py
 IMAGES = [name for name in sd.list_models() if MODELS[name].card.input != "tokens"]
 
+# encoders of a model that takes points
+CODES = ("coding.local_code", "coding.centre_code")
+
 families = pytest.mark.parametrize("family", FAMILIES)
 integer_families = pytest.mark.parametrize("family", INTEGER)
 step_by_step = pytest.mark.parametrize("family", STEP_BY_STEP)
+of_frames = pytest.mark.parametrize("family", OF_FRAMES)
 
 
 def test_every_registered_model_has_a_tiny_configuration() -> None:
@@ -110,7 +114,7 @@ def test_forward_is_pure(family: str) -> None:
 def test_chunks_equal_the_whole(family: str) -> None:
     model = tiny(family).double()
     x = inputs(family, model, steps=5)
-    if model.input == "image":
+    if model.input != "frames":
         whole, _ = sd.run(model, x, steps=5)
         _, state = sd.run(model, x, steps=2)
         last, _ = sd.run(model, x, state, steps=3)
@@ -121,7 +125,7 @@ def test_chunks_equal_the_whole(family: str) -> None:
     torch.testing.assert_close(last, whole, rtol=0, atol=1e-12)
 
 
-@step_by_step
+@of_frames
 def test_no_step_sees_a_later_one(family: str) -> None:
     model = tiny(family, input="frames")
     x = inputs(family, model, steps=4)
@@ -136,11 +140,11 @@ def test_permuting_the_batch_permutes_the_answer(family: str) -> None:
     model = tiny(family).double()
     x = inputs(family, model, batch=3)
     order = torch.tensor([2, 0, 1])
-    permuted = x[order] if model.input == "image" else x[:, order]
+    permuted = x[:, order] if model.input == "frames" else x[order]
     torch.testing.assert_close(model(permuted), model(x)[order], rtol=0, atol=1e-12)
 
 
-@step_by_step
+@of_frames
 def test_one_step_is_a_sequence_of_one(family: str) -> None:
     model = tiny(family, input="frames").double()
     x = inputs(family, model, steps=1)
@@ -186,7 +190,7 @@ def test_export_has_a_free_batch(family: str) -> None:
     model = tiny(family)
     x = inputs(family, model, batch=2)
     batch = torch.export.Dim("batch")
-    axis = 0 if model.input == "image" else 1
+    axis = 1 if model.input == "frames" else 0
     with torch.no_grad():
         program = torch.export.export(model, (x,), dynamic_shapes=({axis: batch},))
     other = inputs(family, model, batch=3)
@@ -292,7 +296,7 @@ def test_state_paths_are_those_of_the_neurons(family: str) -> None:
     sums = {
         path for path, _ in model.named_modules() if path.endswith((".attention.pairs", ".attention.values"))
     }
-    assert set(state) <= {*neurons, *sums, "head.readout", "head.teacher_readout", "encoder"}
+    assert set(state) <= {*neurons, *sums, "head.readout", "head.teacher_readout", "encoder", *CODES}
     assert "head.readout" in state
 
 
@@ -364,8 +368,9 @@ def test_the_audit_says_what_the_card_says(family: str, form: str) -> None:
     else:
         audit = sd.audit(model, inputs(family, model))
         assert audit.verdict == card.verdict_released
-    assert len(audit.analog) == 1
-    assert audit.analog[0].startswith(("stem.", "stages.0."))
+    # points become spikes before the first layer
+    assert len(audit.analog) == (0 if model.input == "points" else 1)
+    assert all(layer.startswith(("stem.", "stages.0.")) for layer in audit.analog)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from spikedrive.errors import ConfigError, DtypeError, ShapeError, unknown_name
 from spikedrive.neurons import Neuron
 from spikedrive.neurons.neuron import check_number
 
-InputKind = Literal["image", "frames", "tokens"]
+InputKind = Literal["image", "frames", "tokens", "points"]
 Verdict = Literal["additive", "gated-additive", "hybrid"]
 
 
@@ -23,7 +23,8 @@ Verdict = Literal["additive", "gated-additive", "hybrid"]
 class ModelCard:
     """One registered model with its default arguments.
 
-    *Shapes*: `input` "image" takes (B, C, H, W); "frames" takes (T, B, C, H, W); "tokens" (L, B).
+    *Shapes*: `input` "image" takes (B, C, H, W); "frames" takes (T, B, C, H, W); "tokens" (L, B);
+    "points" (B, N, D), N points of D numbers each, of a set that has no order.
     *Units*: `steps` is T, `levels` is D (the largest integer a hidden neuron emits), `params` count tensors' elements.
     """
 
@@ -32,7 +33,8 @@ class ModelCard:
     family: str
     """Name of the file in `models/`."""
     input_size: tuple[int, int, int]
-    """(C, H, W) that the published or measured figures belong to; (1, 1, L) for tokens."""
+    """(C, H, W) that the published or measured figures belong to; (1, 1, L) for tokens and (D, N, 1) for
+    points."""
     classes: int
     """Number of logits K; for tokens the vocabulary."""
     params: int
@@ -76,7 +78,9 @@ class SpikingModel(nn.Module):
     `fuse` where this is a fused copy. `classes`, `steps`, `input` and `in_channels` are those of this one; with
     frames, `steps` is the number that the model was published for, and any number is taken.
 
-    *Shapes*: x (B, C, H, W) for `input="image"`, (T, B, C, H, W) for "frames" -> (B, K).
+    With points, `in_channels` is D, and the model brings its own coding in time.
+
+    *Shapes*: x (B, C, H, W) for `input="image"`, (T, B, C, H, W) for "frames", (B, N, D) for "points" -> (B, K).
     *Raises*: ShapeError, DtypeError for another input; ConfigError for arguments out of range.
     """
 
@@ -103,14 +107,15 @@ class SpikingModel(nn.Module):
         """Membrane potentials (T, B, C, H, W) of the asked pyramid levels, finest first; all by default."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """The checked input with its T axis, (T, B, C, H, W)."""
-        axes = "(B, C, H, W)" if self.input == "image" else "(T, B, C, H, W)"
-        rank = len(axes.split(","))
+        """The checked input with its T axis, (T, B, C, H, W); points (B, N, D) as they are."""
+        axes = {"image": "(B, C, H, W)", "points": "(B, N, D)"}.get(self.input, "(T, B, C, H, W)")
+        channels = "D" if self.input == "points" else "C"
+        rank, at = len(axes.split(",")), -1 if self.input == "points" else -3
         name = self.card.name if self.card else type(self).__name__
-        if x.dim() != rank or x.shape[-3] != self.in_channels:
+        if x.dim() != rank or x.shape[at] != self.in_channels:
             raise ShapeError(
-                f"{name} got an input of shape {tuple(x.shape)}; it takes {axes} with C = {self.in_channels}. "
-                f"{_shape_advice(x, rank, self.in_channels)}"
+                f"{name} got an input of shape {tuple(x.shape)}; it takes {axes} with {channels} = {self.in_channels}. "
+                f"{_shape_advice(x, rank, self.in_channels, at)}"
             )
         if not torch.is_floating_point(x):
             raise DtypeError(
@@ -146,9 +151,11 @@ def select_levels(levels: Sequence[int] | None, count: int) -> tuple[int, ...]:
     return chosen
 
 
-def _shape_advice(x: Tensor, rank: int, channels: int) -> str:
+def _shape_advice(x: Tensor, rank: int, channels: int, at: int) -> str:
     if x.dim() == rank - 1:
         return "Add the missing axis: x.unsqueeze(0)."
-    if x.dim() == rank and x.shape[-1] == channels:
+    if at == -1 and x.dim() == rank and x.shape[1] == channels:
+        return "The numbers of a point stand first: x.movedim(1, 2)."
+    if at == -3 and x.dim() == rank and x.shape[-1] == channels:
         return "The channels stand last: x.movedim(-1, -3)."
-    return f"Change the input, or build the model with in_channels={x.shape[-3] if x.dim() >= 3 else 1}."
+    return f"Change the input, or build the model with in_channels={x.shape[at] if x.dim() >= -at else 1}."

@@ -226,14 +226,17 @@ def input_size(model: SpikingModel) -> tuple[int, int, int]:
 def example_input(model: SpikingModel) -> Tensor:
     """One random input from a fixed seed.
 
-    *Shapes*: (1, C, H, W) for images, (T, 1, C, H, W) for frames, one token (1, 1) of a text.
+    *Shapes*: (1, C, H, W) for images, (T, 1, C, H, W) for frames, one token (1, 1) of a text,
+    (1, N, D) for points.
     """
     import torch
 
-    from spikedrive.transforms.examples import example_ids
+    from spikedrive.transforms.examples import example_ids, example_of
 
     if model.input == "tokens":
         return example_ids(model, 1)
+    if model.input == "points":
+        return example_of("example_input", model, None)[0]
     lead = (1,) if model.input == "image" else (model.steps, 1)
     return torch.randn(*lead, *input_size(model), generator=torch.Generator().manual_seed(0))
 

@@ -21,6 +21,9 @@ class Poisson(Stateful):
     *Multiplies*: none; one comparison with a random number a step. The first layer meets spikes.
     *Raises*: ConfigError for steps below 1 or a negative seed; ValueRangeError for an intensity outside 0..1.
 
+    With `shared` all samples meet the same random numbers, so that what one gives does not depend on its place among
+    them.
+
     A seed gives the same spikes at every call, on every device, and in chunks as in the whole; without one each
     call draws its own from PyTorch's global generator. No gradient reaches x.
 
@@ -31,12 +34,12 @@ class Poisson(Stateful):
 
     static = True
 
-    def __init__(self, steps: int = 1, *, seed: int | None = None) -> None:
+    def __init__(self, steps: int = 1, *, seed: int | None = None, shared: bool = False) -> None:
         super().__init__()
         check_number("Poisson", "steps", steps, low=1)
         if seed is not None:
             check_number("Poisson", "seed", seed, low=0)
-        self.steps, self.seed = int(steps), seed
+        self.steps, self.seed, self.shared = int(steps), seed, shared
 
     @property
     def domain(self) -> Domain:
@@ -51,7 +54,7 @@ class Poisson(Stateful):
         """The spikes, and the seed with the number of the next step."""
         unit_interval("Poisson", x)
         seed, step = state
-        u, step = noise(x.detach(), seed, step, self.steps_override or self.steps)
+        u, step = noise((x[:1] if self.shared else x).detach(), seed, step, self.steps_override or self.steps)
         return (u < x).to(x.dtype), (seed, step)
 
     def extra_repr(self) -> str:

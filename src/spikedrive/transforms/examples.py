@@ -14,9 +14,10 @@ EXAMPLE_TOKENS = 2
 def example_of(
     what: str, model: nn.Module, example: Tensor | tuple[Tensor, ...] | None
 ) -> tuple[Tensor, ...]:
-    """The given example, or noise (B, C, H, W) or (T, B, C, H, W) as the card says, or ids (L, B).
+    """The given example, or noise (B, C, H, W) or (T, B, C, H, W) as the card says, ids (L, B), or points (B, N, D).
 
-    The noise is normal, of a fixed seed: an example of zeros would move nothing and prove nothing.
+    The noise is normal, for points uniform in 0..1, of a fixed seed: an example of zeros would move nothing and prove
+    nothing.
 
     *Raises*: ConfigError for a model without a card.
     """
@@ -31,6 +32,9 @@ def example_of(
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     if card.input == "tokens":
         return (example_ids(model, EXAMPLE_TOKENS),)
+    if getattr(model, "input", card.input) == "points":
+        points = (1, card.input_size[1], getattr(model, "in_channels", card.input_size[0]))
+        return (torch.rand(points, generator=torch.Generator().manual_seed(0), dtype=dtype),)
     channels, height, width = card.input_size
     size = (1, getattr(model, "in_channels", channels), height, width)
     steps = getattr(model, "steps", card.steps)

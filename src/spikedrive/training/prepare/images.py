@@ -73,6 +73,11 @@ def prepare_images(recipe: Recipe) -> Images:
             f"{recipe.model} takes tokens of text, and the task {recipe.task.get('name')!r} learns from images; a "
             "model of tokens learns the task lm. Set --task lm, or task.name=lm."
         )
+    if card.input == "points":
+        raise ConfigError(
+            f"{recipe.model} takes sets of points (B, N, D), and the task {recipe.task.get('name')!r} learns from "
+            "images; a loop of your own over data.events.events_to_points trains it. Choose a model of images."
+        )
     if recipe.model_args.get("input", card.input) != "image":
         raise ConfigError(
             f"{recipe.model} takes sequences (T, B, C, H, W), and training reads single images here. "

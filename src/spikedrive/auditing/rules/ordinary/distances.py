@@ -6,6 +6,7 @@ import math
 
 from spikedrive.auditing import spread
 from spikedrive.auditing.folding import Step, exception, materialise
+from spikedrive.auditing.rules.reductions import places
 from spikedrive.auditing.rules.registry import rule
 from spikedrive.auditing.value import Value, of_real
 
@@ -43,3 +44,20 @@ def norm(step: Step) -> Value:
     step.tally.sums += x.count
     zero = spread.constant(0, len(step.shape))
     return of_real(step.shape, zero, zero + math.inf)
+
+
+@rule("spikedrive.group_points.default")
+def grouped(step: Step) -> tuple[Value, ...]:
+    """Squared distances from every middle to every point, once to choose the middles and once their neighbours."""
+    x = materialise(step, step.value("points"), step.name("points"))
+    batch, points = x.shape[:2]
+    pairs = 2.0 * batch * int(step["groups"]) * points
+    step.tally.kind = "distance"
+    exception(
+        step, "distance", pairs * int(step["axes"]), f"squared distances of {x.domain} points",
+        "the sum of absolute differences",
+    )  # fmt: skip
+    step.tally.sums += 2 * pairs * int(step["axes"])
+    # the farthest point is one pass for each middle; the nearest ones are brought in order
+    step.tally.compares += pairs / 2 * (1 + math.ceil(math.log2(max(2, points))))
+    return tuple(places(shape, points) for shape in step.node.shapes)
