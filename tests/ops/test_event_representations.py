@@ -46,7 +46,9 @@ def test_a_surface_fades_and_is_renewed() -> None:
     darker, brighter = time_surface(clip, steps=4, tau=100)[:, 0, :, 0, 0].T
     torch.testing.assert_close(brighter, torch.exp(-torch.tensor([0.9, 1.9, 2.9, 3.9])))
     torch.testing.assert_close(darker, torch.exp(-torch.tensor([torch.inf, 0.5, 1.5, 2.5])))
-    assert time_surface(one_clip([], [], 0, 9), steps=2, tau=5).abs().sum() == 0
+    for bin in (None, 4):
+        nothing = time_surface(one_clip([], [], 0, 9), steps=2, tau=5, bin=bin)
+        assert nothing.shape == (2, 1, 2, 1, 1) and nothing.abs().sum() == 0
 
 
 @ANY

@@ -39,11 +39,8 @@ def time_surface(
     latest = since.new_full((steps * len(batch) * 2 * batch.height * batch.width,), -torch.inf)
     latest.scatter_reduce_(0, place, since[kept], "amax")
     latest = latest.view(steps, len(batch), 2, batch.height, batch.width).cummax(0).values
-    length = (
-        (batch.end.double() - batch.begin.double()) / steps
-        if bin is None
-        else torch.full_like(since[:1], bin)
-    )
+    begin, end = batch.begin.double(), batch.end.double()
+    length = (end - begin) / steps if bin is None else torch.full_like(begin, bin)
     ends = torch.arange(1, steps + 1, device=since.device)[:, None] * length
     # an event at the very end of a step may be rounded behind it
     age = (ends[:, :, None, None, None] - latest).clamp(min=0)
