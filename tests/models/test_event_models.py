@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from families import liven
 from torch import Tensor, nn
 
 import spikedrive as sd
+from engine.equality import equal_program
 from spikedrive.errors import ConfigError, ShapeError, StateError
 from spikedrive.models import get_card
 from spikedrive.neurons import TemporalAttention
@@ -239,3 +241,14 @@ def test_what_looks_at_the_past_alone_streams(name: str) -> None:
 def test_what_looks_at_the_whole_clip_says_that_it_does_not(name: str) -> None:
     with pytest.raises(StateError, match="cannot stream"):
         sd.run(sd.create_model(name), frames(8, 1, 34))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NANOS if get_card(name).verdict_repaired == "additive"])
+def test_what_is_additive_compiles_to_equal_integers(name: str) -> None:
+    torch.manual_seed(0)
+    x = frames(8, 4, 34)
+    model = sd.fuse(liven(sd.create_model(name), x).eval(), dense_separable=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 2, 34, 34), dtype=np.uint8)
+    program, found = equal_program(model, x[:, :1], pixels)
+    assert program.steps == 8 and found.neurons == len(model.neurons())

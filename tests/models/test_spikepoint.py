@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from families import inputs, tiny
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 import spikedrive as sd
 from spikedrive.blocks.points import PointCoding, PointGroups
+from spikedrive.data.events import Events, batch_events
 from spikedrive.encoders import Poisson
 from spikedrive.errors import ConfigError, DtypeError, ShapeError, ValueRangeError
 from spikedrive.models import get_card
+from spikedrive.ops.events import points as cloud_of
 
 
 def layer(a: int, b: int) -> int:
@@ -121,6 +124,18 @@ def test_the_order_of_events_says_nothing() -> None:
     assert not torch.equal(mixed, x)
     assert torch.equal(model(mixed), model(x))
     assert not torch.equal(model(1 - x), model(x))
+
+
+def test_points_of_clips_are_taken_those_of_an_empty_one_too() -> None:
+    draw = np.random.default_rng(0)
+    columns = np.sort(draw.integers(0, 9000, 500)), *draw.integers(0, 34, (2, 500)), draw.integers(0, 2, 500)
+    clips = [Events.of(*columns, width=34, height=34), Events.of(*columns, width=34, height=34)[:0]]
+    for polarity in (False, True):
+        cloud = cloud_of(batch_events(clips), number=64, polarity=polarity).points
+        model = sd.create_model("spikepoint_nano", in_channels=3 + polarity).eval()
+        features = model.forward_features(cloud, [0])[0]
+        assert features.shape == (8, 2, 16, 64, 1)
+        assert model(cloud).isfinite().all() and not torch.equal(features[:, 0], features[:, 1])
 
 
 def test_steps_go_on_in_time() -> None:

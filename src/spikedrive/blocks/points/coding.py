@@ -92,5 +92,5 @@ def _check_unit(x: Tensor) -> None:
     if not (low >= 0 and high <= 1):
         raise ValueRangeError(
             f"PointGroups got coordinates from {low:g} to {high:g}; it takes 0 to 1. Scale each column, as "
-            "data.events.events_to_points does."
+            "ops.events.points does."
         )

@@ -3,7 +3,6 @@
 from spikedrive.data.events.batch import batch_events
 from spikedrive.data.events.clips import Clips, EventSet, PackedClips
 from spikedrive.data.events.events import EVENT, Events, Repairs, check_events
-from spikedrive.data.events.points import events_to_points
 from spikedrive.data.events.reading import FrameReader
 from spikedrive.data.events.recording import FORMATS, Recording, open_recording, write_recording
 from spikedrive.data.events.slices import Slice, slice_by_count, slice_by_time
@@ -23,7 +22,6 @@ __all__ = [
     "Slice",
     "batch_events",
     "check_events",
-    "events_to_points",
     "list_event_splits",
     "load_events",
     "open_recording",

@@ -13,7 +13,7 @@ Action, 0.59M for DVS128 Gesture (0.58M there), 0.79M for HMDB51-DVS and 1.05M f
 - `spikepoint_large`: DVS128 Gesture, 11 classes; `classes=51` for HMDB51-DVS, 101 for UCF101-DVS.
 - `spikepoint_nano`: 256 points in 64 groups, 8 steps.
 
-`data.events.events_to_points` makes points of a recording. The order of events says nothing, and no later event is
+`ops.events.points` makes points of clips. The order of events says nothing, and no later event is
 waited for: all are there at once, and the T steps are those of the code. So a model runs on in time (`run(model, x,
 state, steps=n)`), but takes no events one by one.
 

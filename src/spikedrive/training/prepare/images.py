@@ -76,7 +76,7 @@ def prepare_images(recipe: Recipe) -> Images:
     if card.input == "points":
         raise ConfigError(
             f"{recipe.model} takes sets of points (B, N, D), and the task {recipe.task.get('name')!r} learns from "
-            "images; a loop of your own over data.events.events_to_points trains it. Choose a model of images."
+            "images; a loop of your own over ops.events.points trains it. Choose a model of images."
         )
     if recipe.model_args.get("input", card.input) != "image":
         raise ConfigError(
