@@ -73,6 +73,7 @@ def test_inputs_that_inhibit_get_none_and_classes_are_chosen() -> None:
     model = Frames(IF(), [[1.0, 0.0], [0.0, 1.0]], [[3.0, -1.0], [-1.0, 1.0]])
     x = torch.ones(1, 1, 2).double()
     assert propagate_relevance(model, x).flatten().tolist() == [2.0, 0.0]
+    assert propagate_relevance(model, x, start=-5.0).flatten().tolist() == [-5.0, 0.0]
     model.last.weight.data[1] = torch.tensor([-1.0, 4.0]).double()
     assert propagate_relevance(model, x, classes=torch.tensor([1])).flatten().tolist() == [0.0, 3.0]
 

@@ -36,17 +36,24 @@ VIEWS = (
 
 
 def propagate_relevance(
-    model: nn.Module, x: Tensor, *, method: Method = "slrp", classes: Tensor | None = None, alpha: float = 1.0
+    model: nn.Module,
+    x: Tensor,
+    *,
+    method: Method = "slrp",
+    classes: Tensor | None = None,
+    alpha: float = 1.0,
+    start: float | None = None,
 ) -> Tensor:
     """How much each input had to do with the logit of `classes`, by default those that the model answers.
 
     "slrp": neurons pass relevance on at its step, and layers share it by inputs averaged over the steps. "sltrp": it
     also goes back in time, as far as a membrane was charged before; layers share it step by step. BatchNorm and factors
-    pass it, sums split it by what they add. The model is left as it came.
+    pass it, sums split it by what they add. The model is left as it came. With `start` relevance starts from that
+    number in place of the logit, whose sign it takes otherwise.
 
     *Shapes*: x as the model takes it, (B, C, H, W) or (T, B, C, H, W); classes (B,) -> as x. A saliency map is its sum
     over channels, or over steps too.
-    *Units*: those of the logit, which relevance starts from.
+    *Units*: those of the logit, or of `start`.
     *Raises*: UnknownNameError for another method; ConfigError for an operation without a rule, such as attention's
     products, and for neurons whose charge is no sum of input and membrane ("sltrp").
     *Source*: SLRP and SLTRP of EventRPG (ICLR 2024). **Where we differ**: its BatchNorm divides by the square of
@@ -64,8 +71,11 @@ def propagate_relevance(
             y = model(given)
         answer = classify.logits(y)
         chosen = answer.argmax(1) if classes is None else classes
-        start = torch.zeros_like(answer).scatter(1, chosen[:, None], answer.gather(1, chosen[:, None]))
-        (relevance,) = torch.autograd.grad(answer, given, start.detach())
+        logit = answer.gather(1, chosen[:, None]).detach()
+        whole = logit if start is None else torch.full_like(logit, start)
+        (relevance,) = torch.autograd.grad(
+            answer, given, torch.zeros_like(answer).scatter(1, chosen[:, None], whole)
+        )
     finally:
         model.train(training)
     return relevance
