@@ -12,6 +12,7 @@ from statistics import mean, stdev
 
 import audit_page
 import engine_tables
+import event_tables
 import masked_tables
 import memory_table
 import neuron_tables
@@ -22,6 +23,7 @@ import spikelm_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
+EVENTS_MARK = "measured: representations"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -109,6 +111,8 @@ def main() -> None:
     _fill(spiking, MARK, spikellm_tables.page(spikellm_tables.measured()))
     _fill(spiking, MEMORY_MARK, spikellm_tables.memory(spikellm_tables.measured_memory()))
     _fill(docs / "how-to" / "spikelm.md", MARK, spikelm_tables.page(results.read("spikelm")))
+    events = docs / "how-to" / "events.md"
+    _fill(events, EVENTS_MARK, event_tables.page(results.read("event_representations")))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 

@@ -50,6 +50,12 @@ def test_the_same_seed_gives_the_same_order(monkeypatch: pytest.MonkeyPatch) -> 
     assert order(3) == order(3) != order(4)
 
 
+def test_a_race_by_another_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(racing, "LEAST_SECONDS", 0.0)
+    ticks = iter(range(0, 100, 7))
+    assert race({"work": lambda: None}, 3, clock=lambda: float(next(ticks))) == {"work": [7.0, 7.0, 7.0]}
+
+
 def test_what_is_quick_is_repeated_within_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     # a clock that only the work moves, by a millisecond

@@ -150,6 +150,28 @@ def test_frames_keep_the_clock_of_a_window() -> None:
     assert str(frames_domain(3)) == "integer 0..3"
 
 
+@pytest.mark.parametrize("count", [255, 256, 257, 512, 70_001])
+@pytest.mark.parametrize("levels", [None, 1, 255, 256, 300])
+def test_counts_that_a_byte_does_not_hold(count, levels) -> None:
+    alone = frames(one_clip([0] * count, [1] * count, 0, 9), steps=1, levels=levels).flatten()
+    assert alone.tolist() == [0, min(count, levels or count)]
+    rng = np.random.default_rng(count)
+    t = np.sort(rng.integers(0, 900, count + 400))
+    # pixel (1, 2) has all but 400 events, which lie around it
+    x, y = (
+        np.where(np.arange(count + 400) % (count // 400 + 2) == 0, rng.integers(0, 4, count + 400), n)
+        for n in (1, 2)
+    )
+    columns = torch.tensor(t), torch.tensor(x).int(), torch.tensor(y).int()
+    offsets = torch.tensor([0, 150, len(t)])
+    ends = torch.tensor([0, 0]), torch.tensor([900, 900])
+    batch = EventBatch(*columns, torch.tensor(y % 2).to(torch.uint8), offsets, *ends, 4, 4)
+    for steps in (1, 2):
+        wanted = numpy_frames(batch, steps, "time", None, levels)
+        assert np.array_equal(frames(batch, steps=steps, levels=levels).numpy(), wanted)
+        assert torch.equal(reference.frames(batch, steps, False, None, levels), torch.from_numpy(wanted))
+
+
 def flat(batch: EventBatch) -> tuple:
     names = ("t", "x", "y", "p", "offsets", "begin", "end", "width", "height")
     return tuple(getattr(batch, name) for name in names)

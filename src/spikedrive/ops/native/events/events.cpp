@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <unordered_map>
 
 namespace spikedrive {
 namespace {
@@ -37,9 +38,10 @@ struct Clip {
 
   int64_t step_size() const { return channels * plane; }
   int64_t from_step_to_step() const { return e.clips * step_size(); }
+  float* step(float* out, int64_t k) const { return out + k * from_step_to_step() + index * step_size(); }
   template <class Work>
   void for_steps(float* out, const Work& work) const {
-    for (int64_t k = 0; k < e.steps; ++k) work(out + k * from_step_to_step() + index * step_size());
+    for (int64_t k = 0; k < e.steps; ++k) work(step(out, k));
   }
 };
 
@@ -59,43 +61,82 @@ double whole_bins(double since, double bin) {
   return std::fma(-q, bin, since) < 0 ? q - 1 : q;
 }
 
-// Counts as whole numbers of 32 bits, which stand where their floats will stand.
-void to_floats(float* data, int64_t count, int64_t levels) {
-  const int32_t most = static_cast<int32_t>(std::min<int64_t>(levels ? levels : none, std::numeric_limits<int32_t>::max()));
-  for (int64_t i = 0; i < count; ++i) {
-    int32_t n;
-    std::memcpy(&n, data + i, sizeof n);
-    const float value = static_cast<float>(std::min(n, most));
-    std::memcpy(data + i, &value, sizeof value);
+// Events whose places are looked up, and asked for from memory, before the first of them is counted.
+constexpr int64_t ahead = 32;
+
+// Counts of one step take a byte each while events are counted, in the last quarter of the floats that they become: what
+// is touched at random stays four times as small, and closer to the processor. A count past 255 starts again at 0, which
+// `carries` notes by its place.
+using Carries = std::unordered_map<const uint8_t*, int64_t>;
+
+uint8_t* bytes_of(float* step, int64_t size) { return reinterpret_cast<uint8_t*>(step) + 3 * size; }
+
+// The float that the count at `place` becomes.
+float* float_of(float* out, const uint8_t* place, int64_t size) {
+  const int64_t offset = place - reinterpret_cast<const uint8_t*>(out);
+  return out + offset / (4 * size) * size + (offset % (4 * size) - 3 * size);
+}
+
+// In blocks that are read before they are written over: from byte 3 size + i on there are no floats yet.
+void to_floats(float* step, int64_t size, int64_t most) {
+  constexpr int64_t block = 64;
+  const uint8_t limit = static_cast<uint8_t>(std::min<int64_t>(most, 255));
+  const uint8_t* bytes = bytes_of(step, size);
+  for (int64_t first = 0; first < size; first += block) {
+    const int64_t count = std::min(block, size - first);
+    uint8_t counts[block] = {};
+    float values[block];
+    std::memcpy(counts, bytes + first, count);
+    for (int64_t i = 0; i < block; ++i) values[i] = static_cast<float>(std::min(counts[i], limit));
+    std::memcpy(step + first, values, count * sizeof(float));
   }
 }
 
 template <class T>
 int64_t frames_of(const EventBatch& e, bool by_count, double bin, int64_t levels, float* out) {
+  const int64_t most = levels ? levels : none;
   return over_clips(e, 2, [&](int64_t b) {
     const Clip<T> clip(e, b, 2);
-    clip.for_steps(out, [&](float* step) { std::memset(step, 0, clip.step_size() * sizeof(float)); });
-    int32_t* counts = reinterpret_cast<int32_t*>(out) + b * clip.step_size();
+    clip.for_steps(out, [&](float* step) { std::memset(bytes_of(step, clip.step_size()), 0, clip.step_size()); });
     const int64_t events = clip.last - clip.first, size = static_cast<int64_t>(std::min(bin, 1e18));
     const double steps = static_cast<double>(e.steps);
-    for (int64_t i = clip.first; i < clip.last; ++i) {
-      const double since = clip.since(i);
-      if (!clip.on_sensor(i) || !(since >= 0) || (!bin && !(since <= clip.length))) return i;
+    // where the count of an event stands, null where it is left out
+    const auto place_of = [&](int64_t i, double since) -> uint8_t* {
       int64_t step;
       if (by_count) {
         step = bin ? (i - clip.first) / size : (i - clip.first) * e.steps / events;
-        if (step >= e.steps) continue;
+        if (step >= e.steps) return nullptr;
       } else if (bin) {
         const double bins = whole_bins(since, bin);
-        if (!(bins < steps)) continue;
+        if (!(bins < steps)) return nullptr;
         step = static_cast<int64_t>(bins);
       } else {
         const double share = clip.length > 0 ? since / clip.length : 0;
         step = std::min(static_cast<int64_t>(share * steps), e.steps - 1);
       }
-      ++counts[step * clip.from_step_to_step() + e.p[i] * clip.plane + clip.pixel(i)];
+      return bytes_of(clip.step(out, step), clip.step_size()) + e.p[i] * clip.plane + clip.pixel(i);
+    };
+    Carries carries;
+    uint8_t* places[ahead];
+    for (int64_t first = clip.first; first < clip.last; first += ahead) {
+      const int64_t count = std::min(ahead, clip.last - first);
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t i = first + j;
+        const double since = clip.since(i);
+        if (!clip.on_sensor(i) || !(since >= 0) || (!bin && !(since <= clip.length))) return i;
+        places[j] = place_of(i, since);
+        __builtin_prefetch(places[j], 1);
+      }
+      for (int64_t j = 0; j < count; ++j) {
+        if (places[j] && ++*places[j] == 0) ++carries[places[j]];
+      }
     }
-    clip.for_steps(out, [&](float* step) { to_floats(step, clip.step_size(), levels); });
+    // a count that was carried is read before its byte is written over
+    for (auto& [place, times] : carries) times = times * 256 + *place;
+    clip.for_steps(out, [&](float* step) { to_floats(step, clip.step_size(), most); });
+    for (const auto& [place, count] : carries) {
+      *float_of(out, place, clip.step_size()) = static_cast<float>(std::min(count, most));
+    }
     return none;
   });
 }
@@ -106,18 +147,33 @@ int64_t voxel_grid_of(const EventBatch& e, bool is_signed, float* out) {
   return over_clips(e, channels, [&](int64_t b) {
     const Clip<T> clip(e, b, channels);
     clip.for_steps(out, [&](float* step) { std::memset(step, 0, clip.step_size() * sizeof(float)); });
-    float* sums = out + b * clip.step_size();
     const double last = static_cast<double>(e.steps - 1);
-    for (int64_t i = clip.first; i < clip.last; ++i) {
-      const double since = clip.since(i);
-      if (!clip.on_sensor(i) || !(since >= 0) || !(since <= clip.length)) return i;
-      const double position = clip.length > 0 ? since / clip.length * last : 0;
-      const int64_t step = static_cast<int64_t>(position);
-      const double above = position - static_cast<double>(step);
-      const float sign = is_signed && !e.p[i] ? -1.0f : 1.0f;
-      float* place = sums + step * clip.from_step_to_step() + (is_signed ? 0 : e.p[i] * clip.plane) + clip.pixel(i);
-      *place += sign * static_cast<float>(1 - above);
-      if (step + 1 < e.steps) place[clip.from_step_to_step()] += sign * static_cast<float>(above);
+    // the step before the event, and what it adds there and one step later
+    struct Spread {
+      float* place;
+      float here, later;
+    } spreads[ahead];
+    for (int64_t first = clip.first; first < clip.last; first += ahead) {
+      const int64_t count = std::min(ahead, clip.last - first);
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t i = first + j;
+        const double since = clip.since(i);
+        if (!clip.on_sensor(i) || !(since >= 0) || !(since <= clip.length)) return i;
+        const double position = clip.length > 0 ? since / clip.length * last : 0;
+        const int64_t step = static_cast<int64_t>(position);
+        const double above = position - static_cast<double>(step);
+        const float sign = is_signed && !e.p[i] ? -1.0f : 1.0f;
+        float* place = clip.step(out, step) + (is_signed ? 0 : e.p[i] * clip.plane) + clip.pixel(i);
+        __builtin_prefetch(place, 1);
+        if (step + 1 < e.steps) __builtin_prefetch(place + clip.from_step_to_step(), 1);
+        // at the last step nothing is left for one behind it
+        spreads[j] = {place, sign * static_cast<float>(1 - above), step + 1 < e.steps ? sign * static_cast<float>(above) : 0};
+      }
+      for (int64_t j = 0; j < count; ++j) {
+        const Spread& spread = spreads[j];
+        *spread.place += spread.here;
+        if (spread.later != 0) spread.place[clip.from_step_to_step()] += spread.later;
+      }
     }
     return none;
   });
