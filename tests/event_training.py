@@ -21,7 +21,7 @@ def moving_bar(stands: bool, seed: int, *, windows: int = 6) -> Events:
     parts = []
     for k in range(windows):
         t = np.sort(source.integers(k * WINDOW, (k + 1) * WINDOW, 200))
-        x, y = k + source.integers(0, wide, 200), 2 + seed % 5 + source.integers(0, high, 200)
+        x, y = (k + source.integers(0, wide, 200)) % SIDE, 2 + seed % 5 + source.integers(0, high, 200)
         parts.append((t, x, y, source.integers(0, 2, 200)))
     t, x, y, p = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Events.of(t, x, y, p, width=SIDE, height=SIDE)

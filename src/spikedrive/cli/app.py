@@ -30,6 +30,7 @@ from spikedrive.cli import (
     report,
     show,
     train,
+    watch,
 )
 from spikedrive.cli.output import fail
 from spikedrive.errors import SpikedriveError
@@ -45,6 +46,7 @@ VERBS = (
     compile,
     infer,
     generate,
+    watch,
     bench,
     compare,
     report,

@@ -20,7 +20,6 @@ from spikedrive.training.meters import FiringRate
 
 if TYPE_CHECKING:
     from spikedrive.blocks import SpikingModel
-    from spikedrive.blocks.language import LanguageModel
     from spikedrive.engine.runtime import Result
     from spikedrive.engine.stream import Stream
 
@@ -41,7 +40,7 @@ class Spent:
     joules: float
 
 
-def text_meter(model: LanguageModel, prompt: Sequence[int]) -> EnergyMeter:
+def text_meter(model: SpikingModel, prompt: Sequence[int]) -> EnergyMeter:
     """A meter of tokens, priced on the first ones of a prompt."""
     ids = torch.tensor([list(prompt)[:PRICED]])
     return EnergyMeter(model, ids[:, :1], ids)
@@ -51,12 +50,14 @@ class EnergyMeter:
     """Joules a step by one of the audit's tables, and spikes per neuron and step, over everything that was read.
 
     Which layers are counted is what the audit proves of the model: a linear or convolutional layer that reads spikes or
-    integers costs an addition for each of them and each output it reaches, and these are counted at every step, where
-    one at the border counts like one in the middle. Whatever else the audit prices costs the same at any step.
+    integers costs an addition for each of them and each output it reaches, and these are counted at every step; one at
+    a border, which reaches fewer, counts like the mean of those in `data`. Whatever else the audit prices costs the
+    same at any step.
 
     `example` and `data` are those of `audit`, of a single step or token each; `inputs` are their domains.
 
-    *Equation*: joules a step = fixed + sum over those layers of (mean integer read) x (dense MACs) x (an addition).
+    *Equation*: joules a step = fixed + sum over those layers of (mean integer read) x (additions of a mean of 1) x (an
+    addition); the additions are those measured on `data`, the dense MACs where nothing fired there.
     """
 
     def __init__(
@@ -70,7 +71,10 @@ class EnergyMeter:
             row for row in found.layers if row.module in layers and row.unit and row.firing_rate is not None
         ]
         self._units = {row.module: row.unit or 1.0 for row in counted}
-        self._prices = {row.module: row.dense_macs * addition for row in counted}
+        self._prices = {
+            row.module: addition * (row.additions / row.firing_rate if row.firing_rate else row.dense_macs)
+            for row in counted
+        }
         measured = sum((row.firing_rate or 0.0) * self._prices[row.module] for row in counted)
         self._fixed = found.totals["joules"] - measured
         self._model = model

@@ -10,8 +10,7 @@ from os import PathLike
 import torch
 
 from spikedrive.blocks import SpikingModel
-from spikedrive.data.events import Events
-from spikedrive.data.events.reading import FrameReader
+from spikedrive.data.events import Events, FrameReader
 from spikedrive.engine import Program
 from spikedrive.engine.lower import compile, deployable
 from spikedrive.errors import CheckpointError, ConfigError
@@ -24,51 +23,45 @@ from spikedrive.ops.domain import Integer
 class Network:
     """A model of frames, how it reads events, the names of its classes, and with `engine` its integer program.
 
-    What it costs is priced on `sample`, slices of events of the kind that will come.
-
-    *Raises*: CheckpointError for a checkpoint that does not say how it reads events; ConfigError for a model that takes
-    no frames, whose steps have no fixed length, or a module that needs all steps at once; LoweringError for a program
-    of a model that multiplies.
+    *Raises*: ConfigError for a model that takes no frames, or whose steps have no fixed length; LoweringError for a
+    program of a model that multiplies.
     """
 
     def __init__(
-        self, model: SpikingModel, reader: FrameReader, class_names: Sequence[str], sample: Sequence[Events], *,
-        engine: bool = False,
-    ) -> None:  # fmt: skip
-        if model.input != "frames" or reader.window is None:
-            what = (
-                f"steps of no fixed length ({reader.record})"
-                if model.input == "frames"
-                else f"{model.input}s"
-            )
+        self, model: SpikingModel, reader: FrameReader, class_names: Sequence[str], *, engine: bool = False
+    ) -> None:
+        if model.input != "frames":
             raise ConfigError(
-                f"A live network got a model of {what}; frames of a fixed window are taken. Train a model of frames "
-                "with task.window=MICROSECONDS."
+                f"A live network got a model of {model.input}s; one of frames is taken. Choose one of `spikedrive "
+                "models` whose input is frames."
             )
-        if not sample:
+        if reader.window is None:
             raise ConfigError(
-                "A live network got no slices to price its energy on; at least one is taken. Give some."
+                f"A live network got a model whose steps have no fixed length ({reader.record}); a window of so many "
+                "microseconds is taken. Train it with task.window=MICROSECONDS."
             )
-        self.reader, self.class_names = reader, tuple(class_names)
         deployed = deployable(model)
         assert isinstance(deployed, SpikingModel)
-        self.model = deployed
+        self.model, self.reader, self.class_names = deployed, reader, tuple(class_names)
+        self.window = reader.window
+        """Microseconds of a slice."""
         self.lock = threading.Lock()
-        """Held while the model runs: what is counted belongs to one session."""
-        shape = (2, 1, 2, reader.height, reader.width)
+        """Held while the model runs: what is counted meanwhile belongs to one live input."""
         self.program: Program | None = None
         if engine:
-            # two steps at the least, so that the answer is a mean over steps
+            # two steps at the least, so that the answer is a mean over steps; bytes are divided by 255 in the engine
+            example = torch.zeros(max(2, reader.steps), 1, 2, reader.height, reader.width)
             self.program = compile(
-                model, torch.zeros(max(2, model.steps), *shape[1:]), mean=[0.0, 0.0], std=[1 / 255, 1 / 255],
-                class_names=self.class_names,
-            )  # fmt: skip
-        data = torch.cat([reader.step(part) for part in sample], dim=1)
-        self._meter = EnergyMeter(self.model, data[:, :1], data, inputs=[Integer(reader.levels)])
+                model, example, mean=[0.0, 0.0], std=[1 / 255, 1 / 255], class_names=self.class_names
+            )
+        self._meter: EnergyMeter | None = None
 
     @classmethod
-    def load(cls, path: str | PathLike[str], sample: Sequence[Events], *, engine: bool = False) -> Network:
-        """That of a checkpoint of `spikedrive train`."""
+    def load(cls, path: str | PathLike[str], *, engine: bool = False) -> Network:
+        """That of a checkpoint of `spikedrive train`.
+
+        *Raises*: CheckpointError for one that does not say how it reads events; otherwise as the class.
+        """
         model = load_model(path)
         known = model.metadata
         if "events" not in known or "class_names" not in known:
@@ -76,14 +69,31 @@ class Network:
                 f"{path} does not say how it reads events; checkpoints of `spikedrive train MODEL --data EVENTS` do. "
                 "Train one, or save it with metadata={'events': FrameReader(...).record, 'class_names': [...]}."
             )
-        return cls(model, FrameReader.of_record(known["events"]), known["class_names"], sample, engine=engine)
+        return cls(model, FrameReader.of_record(known["events"]), known["class_names"], engine=engine)
 
-    def meter(self) -> EnergyMeter:
-        """A meter of its own for one live input."""
+    def price(self, sample: Sequence[Events]) -> None:
+        """Let every live input that is opened from now on count its energy, priced on slices of the kind to come.
+
+        *Raises*: ConfigError for no slices; AuditError for a model that the audit cannot read.
+        """
+        if not sample:
+            raise ConfigError(
+                "Network.price got no slices; at least one is taken. Give some of the recording."
+            )
+        data = torch.cat([self.reader.step(part) for part in sample], dim=1)
+        self._meter = EnergyMeter(self.model, data[:, :1], data, inputs=[Integer(self.reader.levels)])
+
+    def meter(self) -> EnergyMeter | None:
+        """A meter of its own for one live input; None before `price`."""
+        if self._meter is None:
+            return None
         own = copy.copy(self._meter)
         own.spent = []
         return own
 
-    def open(self, *, window: int | None = None) -> Session:
-        """A live input from rest; its answers are about the last `window` slices, by default those it learned with."""
-        return Session(self, window=window or self.reader.steps)
+    def open(self, *, slices: int | None = None) -> Session:
+        """A live input from rest; its answers are about the last `slices`, by default as many as it learned with.
+
+        *Raises*: StateError for a network that needs all steps at once.
+        """
+        return Session(self, slices=self.reader.steps if slices is None else slices)

@@ -6,20 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from spikedrive.data.events import Events
+from spikedrive.data.events import Slice
 from spikedrive.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Events of one window.
+class Played:
+    """A slice that was given.
 
-    *Units*: `end` in microseconds of the recording's clock; `behind` in seconds, how long after its due time the slice
-    was given, because whoever took the one before was slow. Nothing is ever left out.
+    *Units*: `behind` in seconds, how long after its due time, because whoever took the one before was slow. Nothing is
+    ever left out.
     """
 
-    events: Events
-    end: int
+    part: Slice
     behind: float
 
 
@@ -33,7 +32,7 @@ class Player:
     """
 
     def __init__(
-        self, slices: Iterable[tuple[Events, int]], *, start: int, speed: float = 1.0,
+        self, slices: Iterable[Slice], *, speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic, wait: Callable[[float], bool | None] | None = None,
     ) -> None:  # fmt: skip
         if not 0 <= speed < float("inf"):
@@ -41,18 +40,20 @@ class Player:
                 f"Player got speed={speed}; it takes a number of at least 0: 1 is as it was recorded, 0 as fast as can "
                 "be. Change it."
             )
-        self._slices, self._start, self._speed, self._clock = slices, start, speed, clock
+        self._slices, self._speed, self._clock = slices, speed, clock
         self._wait = wait or time.sleep
 
-    def __iter__(self) -> Iterator[Slice]:
+    def __iter__(self) -> Iterator[Played]:
         began = self._clock()
-        for events, end in self._slices:
+        start: int | None = None
+        for part in self._slices:
             behind = 0.0
+            start = part.start if start is None else start
             if self._speed:
-                due = began + (end - self._start) / 1e6 / self._speed
+                due = began + (part.end - start) / 1e6 / self._speed
                 left = due - self._clock()
                 # a wait that says True was told to stop
                 if left > 0 and self._wait(left):
                     return
                 behind = max(0.0, self._clock() - due)
-            yield Slice(events, end, behind)
+            yield Played(part, behind)

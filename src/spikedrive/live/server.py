@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from spikedrive.errors import ConfigError, SpikedriveError
 from spikedrive.live.network import Network
-from spikedrive.live.player import Slice
+from spikedrive.live.player import Played
 from spikedrive.live.view import Totals, message
 
-Play = Callable[[Callable[[float], bool]], Iterable[Slice]]
+Play = Callable[[Callable[[float], bool]], Iterable[Played]]
 """Starts a recording anew; the argument waits for some seconds, and says whether to stop."""
 
 
@@ -35,11 +35,12 @@ class Server:
         play: Play,
         title: str,
         *,
-        window: int | None = None,
+        slices: int | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.network, self.play, self.title, self.window = network, play, title, window
+        self.network, self.play, self.title, self.slices = network, play, title, slices
+        self.page = importlib.resources.files("spikedrive.live").joinpath("page.html").read_bytes()
         self.closing = threading.Event()
         self._running, self._lock = 0, threading.Lock()
         try:
@@ -103,8 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_own_address():
             self._send(HTTPStatus.FORBIDDEN, b"another address than that of the page", "text/plain")
         elif path == "/":
-            page = importlib.resources.files("spikedrive.live").joinpath("page.html").read_bytes()
-            self._send(HTTPStatus.OK, page, "text/html; charset=utf-8")
+            self._send(HTTPStatus.OK, owner.page, "text/html; charset=utf-8")
         elif path == "/status":
             self._json({"running": owner.running})
         elif path == "/stream":
@@ -131,14 +131,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         owner.count(1)
         try:
-            session, totals = owner.network.open(window=owner.window), Totals()
-            self._event("begin", owner.introduction | {"table": session.meter.table})
-            scores: Any = ()
-            for part in owner.play(owner.closing.wait):
-                answer = session.answer(part.events, part.end)
+            session, totals = owner.network.open(slices=owner.slices), Totals()
+            self._event(
+                "begin", owner.introduction | {"table": session.meter.table if session.meter else None}
+            )
+            scores = None
+            for played in owner.play(owner.closing.wait):
+                answer = session.answer(played.part)
                 totals.add(answer)
                 scores = answer.scores
-                self._event("slice", message(part, answer, totals))
+                self._event("slice", message(played, answer, totals))
             if not owner.closing.is_set():
                 self._event("end", totals.summary(scores, owner.network.class_names))
         except SpikedriveError as error:

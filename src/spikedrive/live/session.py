@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from spikedrive.blocks.readout import MeanOverTime
+from spikedrive.blocks import MeanOverTime
 from spikedrive.errors import ConfigError
-from spikedrive.live.energy import EnergyMeter
 from spikedrive.state import run
 
 if TYPE_CHECKING:
-    from spikedrive.data.events import Events
+    from spikedrive.data.events import Slice
     from spikedrive.live.network import Network
 
 
@@ -24,35 +24,37 @@ if TYPE_CHECKING:
 class Answer:
     """What a network says after one more slice.
 
+    *Shapes*: scores (K,), 0 to 1, their sum 1.
     *Units*: `time` in microseconds of the recording's clock, the end of the slice; `seconds` from the complete slice to
-    the scores; `joules` of this slice by the meter's table; `firing_rate` in spikes per neuron of this slice, None
-    where no neuron sends spikes.
+    the scores; `joules` of this slice by the meter's table, None without a meter; `firing_rate` in spikes per neuron of
+    this slice, None without a meter, or where no neuron sends spikes.
     """
 
     time: int
     events: int
     scores: np.ndarray
     seconds: float
-    joules: float
+    joules: float | None
     firing_rate: float | None
 
 
 class Session:
-    """The state of one live input. Several sessions may share one network; each answers as if it were alone.
+    """The state of one live input. Several may share one network, each in a thread of its own; each answers as if it
+    were alone.
 
-    *Equation*: scores = softmax of the mean of the logits of the last `window` slices (of all so far, while they are
-    fewer), as the network's own mean over its steps answers for the first `window`.
+    *Equation*: scores = softmax of the mean of the logits of the last `slices` slices, of all so far while they are
+    fewer: the network's own mean over its steps, for as many.
+    *Raises*: ConfigError for slices below 1.
     """
 
-    def __init__(self, network: Network, *, window: int) -> None:
-        if window < 1:
+    def __init__(self, network: Network, *, slices: int) -> None:
+        if slices < 1:
             raise ConfigError(
-                f"Session got window={window}; it takes at least 1, the slices that an answer is about. Leave it out "
-                "for as many as the model learned with."
+                f"Session got slices={slices}; it takes at least 1, those that an answer is about. Leave it out for as "
+                "many as the network learned with."
             )
-        self.network = network
-        self.meter: EnergyMeter = network.meter()
-        self._last: deque[np.ndarray] = deque(maxlen=window)
+        self.network, self.meter = network, network.meter()
+        self._last: deque[np.ndarray] = deque(maxlen=slices)
         self._stream = None if network.program is None else network.program.stream()
         self._sums: Any = 0
         self._steps = 0
@@ -61,32 +63,33 @@ class Session:
             path for path, part in network.model.named_modules() if isinstance(part, MeanOverTime)
         ]
 
-    def answer(self, events: Events, end: int) -> Answer:
-        """The answer after a slice of events that is complete at `end`.
+    def answer(self, part: Slice) -> Answer:
+        """The answer after one more slice, which is complete.
 
-        *Raises*: ShapeError for another sensor than the network reads.
+        *Raises*: DataError for a sensor that is smaller than the frames.
         """
         started = time.perf_counter()
-        frame = self.network.reader.step(events)
-        self._last.append(self._logits(frame))
+        self._last.append(self._logits(self.network.reader.step(part.events)))
         mean = np.mean(self._last, axis=0)
         powers = np.exp(mean - mean.max())
-        seconds = time.perf_counter() - started
-        spent = self.meter.spent.pop()
-        return Answer(
-            end, len(events), powers / powers.sum(), seconds, spent.joules,
-            spent.spikes / spent.sites if spent.sites else None,
-        )  # fmt: skip
+        scores, seconds = powers / powers.sum(), time.perf_counter() - started
+        joules = rate = None
+        if self.meter is not None:
+            spent = self.meter.spent.pop()
+            joules, rate = float(spent.joules), spent.spikes / spent.sites if spent.sites else None
+        return Answer(part.end, len(part), scores, seconds, joules, rate)
 
     def _logits(self, frame: torch.Tensor) -> np.ndarray:
         """Those of this step alone, (K,)."""
         if self._stream is not None:
-            found = self.meter.step(self._stream, frame[0].numpy().astype(np.uint8))
+            x = frame[0].numpy().astype(np.uint8)
+            found = self._stream(x) if self.meter is None else self.meter.step(self._stream, x)
             self._steps += 1
             # sums of integers over all steps so far, in a unit that shrinks as they grow: differences are exact
             step, self._sums = found.logits_int - self._sums, found.logits_int
             return step[0] * (found.scale * self._steps)
-        with self.network.lock, torch.inference_mode(), self.meter.watching(1):
+        watching = nullcontext() if self.meter is None else self.meter.watching(1)
+        with self.network.lock, torch.inference_mode(), watching:
             logits, self._state = run(self.network.model, frame, self._state, detach=True)
         # the mean over time starts anew with every step; all that neurons remember goes on
         for path in self._readouts:

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spikedrive.live.player import Slice
+from spikedrive.data.events import Events
+from spikedrive.live.player import Played
 from spikedrive.live.session import Answer
 from spikedrive.live.view import Totals, picture
 
@@ -21,20 +22,22 @@ _COLOURS = ("grey11", "#0072b2", "#e69f00", "white")
 _PREFIXES = ("", "m", "u", "n", "p", "f")
 
 
-def screen(part: Slice, answer: Answer, totals: Totals, names: Sequence[str]) -> RenderableType:
+def screen(played: Played, answer: Answer, totals: Totals, names: Sequence[str]) -> RenderableType:
     """The events, the likeliest classes, and what it took."""
     board = Table.grid(padding=(0, 3))
-    board.add_row(_picture(part), _scores(answer, names))
-    return Group(board, Text(line(part, answer, totals)))
+    board.add_row(_picture(played.part.events), _scores(answer, names))
+    return Group(board, Text(line(played, answer, totals)))
 
 
-def line(part: Slice, answer: Answer, totals: Totals) -> str:
+def line(played: Played, answer: Answer, totals: Totals) -> str:
     """What the answer took, in a line."""
-    rate = "no spikes" if answer.firing_rate is None else f"rate {answer.firing_rate:.3f}"
+    rate = "" if answer.firing_rate is None else f"rate {answer.firing_rate:.3f}  "
+    spent = (
+        f"{with_prefix(answer.joules)}J, {with_prefix(totals.joules or 0.0)}J so far" if answer.joules else ""
+    )
     return (
-        f"{part.end / 1e6:9.3f} s  {totals.events} events  {1e3 * answer.seconds:.2f} ms (p99 "
-        f"{1e3 * totals.latency(0.99):.2f})  behind {1e3 * part.behind:.0f} ms  {rate}  {with_prefix(answer.joules)}J, "
-        f"{with_prefix(totals.joules)}J so far"
+        f"{played.part.end / 1e6:9.3f} s  {totals.events} events  {1e3 * answer.seconds:.2f} ms (p99 "
+        f"{1e3 * totals.latency(0.99):.2f})  behind {1e3 * played.behind:.0f} ms  {rate}{spent}"
     )
 
 
@@ -44,8 +47,8 @@ def with_prefix(value: float) -> str:
     return f"{value * 1000**power:.3g} {_PREFIXES[power]}"
 
 
-def _picture(part: Slice) -> Text:
-    seen = picture(part.events, COLUMNS)
+def _picture(events: Events) -> Text:
+    seen = picture(events, COLUMNS)
     if len(seen) % 2:
         seen = np.vstack([seen, np.zeros((1, seen.shape[1]), np.uint8)])
     text = Text()

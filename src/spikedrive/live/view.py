@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikedrive.data.events import Events
-from spikedrive.live.player import Slice
+from spikedrive.live.player import Played
 from spikedrive.live.session import Answer
 
 LARGEST = 256
@@ -32,8 +32,9 @@ def picture(events: Events, largest: int = LARGEST) -> np.ndarray:
     return seen
 
 
-def message(part: Slice, answer: Answer, totals: Totals) -> dict[str, Any]:
+def message(played: Played, answer: Answer, totals: Totals) -> dict[str, Any]:
     """JSON values for a page; the picture packed to two bits a pixel, four pixels a byte, row by row."""
+    part = played.part
     seen = picture(part.events)
     flat = np.zeros(-(-seen.size // 4) * 4, np.uint8)
     flat[: seen.size] = seen.ravel()
@@ -44,7 +45,7 @@ def message(part: Slice, answer: Answer, totals: Totals) -> dict[str, Any]:
         "height": seen.shape[0], "picture": base64.b64encode(packed.tobytes()).decode("ascii"),
         "scores": [round(float(score), 5) for score in answer.scores], "firing_rate": answer.firing_rate,
         "joules": answer.joules, "total_joules": totals.joules, "milliseconds": 1e3 * answer.seconds,
-        "behind_milliseconds": 1e3 * part.behind,
+        "behind_milliseconds": 1e3 * played.behind,
     }  # fmt: skip
 
 
@@ -58,14 +59,15 @@ class Totals:
 
     def __init__(self) -> None:
         self.slices = self.events = 0
-        self.joules = 0.0
+        self.joules: float | None = None
         self.seconds: list[float] = []
 
     def add(self, answer: Answer) -> None:
         """One more answer."""
         self.slices += 1
         self.events += answer.events
-        self.joules += answer.joules
+        if answer.joules is not None:
+            self.joules = (self.joules or 0.0) + answer.joules
         self.seconds.append(answer.seconds)
         del self.seconds[: -self.KEPT]
 
@@ -73,9 +75,9 @@ class Totals:
         """The seconds that this share of the last answers took at the most; 0 before the first."""
         return float(np.quantile(self.seconds, share)) if self.seconds else 0.0
 
-    def summary(self, scores: Sequence[float], names: Sequence[str]) -> dict[str, Any]:
+    def summary(self, scores: np.ndarray | None, names: Sequence[str]) -> dict[str, Any]:
         """JSON values at the end."""
-        best = int(np.argmax(scores)) if len(scores) else None
+        best = None if scores is None else int(scores.argmax())
         return {
             "slices": self.slices, "events": self.events, "joules": self.joules,
             "median_milliseconds": 1e3 * self.latency(0.5), "p99_milliseconds": 1e3 * self.latency(0.99),
