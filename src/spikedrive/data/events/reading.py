@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from spikedrive.data.events.batch import batch_events
 from spikedrive.data.events.events import Events
 from spikedrive.errors import ConfigError, DataError
+from spikedrive.ops.events import frames
 
 MOST = 255
 """The largest count: one byte, which the engine takes."""
@@ -80,32 +81,25 @@ class FrameReader:
 
     def __call__(self, clips: Sequence[Events]) -> Tensor:
         """The frames of each clip."""
-        shape = (self.steps, len(clips), 2, self.height, self.width)
-        places = [self._places(clip, b, len(clips)) for b, clip in enumerate(clips)]
-        flat = np.concatenate(places) if places else np.zeros(0, np.int64)
-        counts = np.bincount(flat, minlength=int(np.prod(shape))).clip(max=self.levels)
-        return torch.from_numpy(counts.astype(np.float32).reshape(shape))
+        if not clips:
+            return torch.zeros(self.steps, 0, 2, self.height, self.width)
+        batch = batch_events(clips)
+        if batch.width < self.width or batch.height < self.height:
+            raise DataError(
+                f"Events of a sensor of {batch.width} x {batch.height} came for frames of {self.width} x "
+                f"{self.height}; a sensor as large or larger is taken. Use a network for smaller frames."
+            )
+        gathered = replace(
+            batch,
+            x=batch.x * self.width // batch.width,
+            y=batch.y * self.height // batch.height,
+            # with a window the clip's own clock counts, not its first event
+            begin=batch.begin if self.window is None else torch.zeros_like(batch.begin),
+            width=self.width,
+            height=self.height,
+        )
+        return frames(gathered, steps=self.steps, bin=self.window, levels=self.levels)
 
     def step(self, events: Events) -> Tensor:
         """One frame (1, 1, 2, height, width) of all these events, whatever their times."""
         return FrameReader(1, self.width, self.height, None, self.levels)([events])
-
-    def _places(self, clip: Events, b: int, batch: int) -> np.ndarray:
-        if clip.width < self.width or clip.height < self.height:
-            raise DataError(
-                f"Events of a sensor of {clip.width} x {clip.height} came for frames of {self.width} x {self.height}; "
-                "a sensor as large or larger is taken. Use a network for smaller frames."
-            )
-        array = clip.array
-        t = array["t"].astype(np.int64)
-        if self.window is not None:
-            step = t // self.window
-        else:
-            duration = int(t[-1] - t[0]) + 1 if len(t) else 1
-            step = (t - t[0]) * self.steps // duration if len(t) else t
-        kept = (step >= 0) & (step < self.steps)
-        step, array = step[kept], array[kept]
-        x = array["x"].astype(np.int64) * self.width // clip.width
-        y = array["y"].astype(np.int64) * self.height // clip.height
-        plane = (step * batch + b) * 2 + array["p"].astype(np.int64)
-        return (plane * self.height + y) * self.width + x

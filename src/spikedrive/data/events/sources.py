@@ -9,6 +9,7 @@ from pathlib import Path
 from spikedrive.data.events.clips import EventSet
 from spikedrive.data.events.datasets import DATASETS
 from spikedrive.data.events.folders import open_folder
+from spikedrive.data.events.simulated.sets import SETS
 from spikedrive.errors import DataError
 from spikedrive.registry import Registry
 
@@ -18,6 +19,8 @@ EVENT_SETS: Registry[Callable[[Path | None], Mapping[str, Split]]] = Registry("s
 """From a name to what opens it, by the folder behind `name:folder`, None without one, the splits that it has."""
 for _name in DATASETS:
     EVENT_SETS.add(_name, DATASETS[_name].splits)
+for _name, _splits in SETS.items():
+    EVENT_SETS.add(_name, _splits)
 
 
 def load_events(source: str | os.PathLike[str], split: str = "train") -> EventSet:

@@ -1,0 +1,7 @@
+"""A simulated event camera, and the sets of clips that it made."""
+
+from spikedrive.data.events.simulated.camera import EventCamera
+from spikedrive.data.events.simulated.scenes import render, saccades
+from spikedrive.data.events.simulated.sets import MOTIONS, moving_fashion, saccades_fashion
+
+__all__ = ["MOTIONS", "EventCamera", "moving_fashion", "render", "saccades", "saccades_fashion"]
