@@ -124,7 +124,8 @@ class EventCamera:
         start, step, slope = self._reference[y, x], threshold[y, x], change[y, x]
         for k in range(1, int(count.max(initial=0)) + 1):
             still = count[y, x] >= k
-            y, x, start, step, slope = (column[still] for column in (y, x, start, step, slope))
+            y, x = y[still], x[still]
+            start, step, slope = start[still], step[still], slope[still]
             share = ((start + k * step - self._now[y, x]) / slope).clip(0, 1)
             t = (self._time + share * (time - self._time)).astype(np.int64)
             parts.append(_events(t, x, y, step > 0))
