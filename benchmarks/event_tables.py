@@ -18,9 +18,10 @@ def page(rows: list[dict[str, str]]) -> str:
         lines.append([f"{what}, {who}", *cells])
     drawn = "".join("| " + " | ".join(line) + " |\n" for line in lines)
     days, commits = (" and ".join(sorted({row[key] for row in rows})) for key in ("date", "commit"))
-    first = rows[0]
+    first, loads = rows[0], [float(row["load"]) for row in rows]
     return (
         f"{drawn}\nMedian of {first['rounds']} interleaved rounds (middle half), seconds of the processor, "
         f"{int(first['events']) / 1e6:g} million events at random places, {first['steps']} steps, one clip. "
-        f"`python benchmarks/event_representations.py`; {first['cpu']}, {days}, commit {commits}.\n"
+        f"`python benchmarks/event_representations.py`; {first['cpu']}, {first['cores']} cores, "
+        f"load {min(loads):g} to {max(loads):g}, {days}, commit {commits}.\n"
     )
