@@ -77,7 +77,9 @@ def test_the_command_line_trains_and_judges(
     [
         ({"model": "meta_spikeformer_nano", "model_args": {}}, "takes images; it trains models of frames"),
         ({"task": {"name": "events", "windo": 5}}, r"got task\.windo; it takes task\.window"),
-        ({"augment": {"RandomCrop": {"padding": 1}}}, "got augment"),
+        ({"augment": {"RandomCrop": {"padding": 1}}}, r"augment\.RandomCrop got .*, which it does not take"),
+        ({"mix": {"EventRPG": {"share": 1}}}, r"mix\.EventRPG got .*, which it does not take"),
+        ({"image_size": 32}, "got image_size"),
         ({"task": {"name": "events", "size": 32}}, "at most the sensor's 16 x 16"),
         ({"task": {"name": "events", "size": 16, "window": 0}}, "whole number of at least 1"),
     ],

@@ -104,9 +104,10 @@ class Recipe:
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights that is validated and saved; 0 takes the weights themselves."""
     augment: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Transforms of `data.transforms` by name with their arguments, in order."""
+    """Transforms of `data.transforms`, for clips of `data.events.augment`, by name with their arguments, in order."""
     mix: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Mixup, CutMix or both, with their arguments; of both each batch draws one."""
+    """Mixup, CutMix or both, with their arguments; of both each batch draws one. For clips MixArea, MixTime and, behind
+    these, EventRPG."""
     mix_epochs: Annotated[int, Field(ge=0)] = 0
     """The first epochs, whose images alone are mixed; 0 mixes in all."""
     teacher: str | None = None

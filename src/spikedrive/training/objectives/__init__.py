@@ -36,7 +36,7 @@ def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: 
     if name not in TASKS:
         raise unknown_name("task", str(name), TASKS)
     if isinstance(data, Clips):
-        return ClassifyClips(model, recipe)
+        return ClassifyClips(model, recipe, len(data.train.class_names))
     if isinstance(data, Labelled):
         return ClassifyText(model, recipe)
     if isinstance(data, Text):

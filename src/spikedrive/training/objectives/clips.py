@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from torch import nn
+from dataclasses import replace
+
+from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
+from spikedrive.data import generator
+from spikedrive.data.transforms import one_hot
 from spikedrive.training.evaluation.clips import evaluate_clips
 from spikedrive.training.objectives.classify import Classify
-from spikedrive.training.prepare import Data
+from spikedrive.training.prepare import Data, Part
+from spikedrive.training.prepare.clip_augmentation import guided_mix
 from spikedrive.training.prepare.clips import KEYS, Clips
+from spikedrive.training.prepare.part import AUGMENT
 from spikedrive.training.recipe import Recipe
 
 
@@ -17,8 +23,17 @@ class ClassifyClips(Classify):
 
     takes = KEYS
 
-    def __init__(self, model: SpikingModel, recipe: Recipe) -> None:
+    def __init__(self, model: SpikingModel, recipe: Recipe, classes: int) -> None:
         super().__init__(model, recipe, None)
+        self._guided, self._classes = guided_mix(recipe), classes
+
+    def loss(self, call: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
+        """As `Classify`, of frames that EventRPG augments where the recipe says so."""
+        if self._guided is not None:
+            targets = one_hot(part.targets, self._classes) if part.targets.dim() == 1 else part.targets
+            x, targets = self._guided(self.module, part.x, targets, generator(part.seed, AUGMENT))
+            part = replace(part, x=x, targets=targets)
+        return super().loss(call, part)
 
     def validate(
         self, call: nn.Module, data: Data, *, batch_size: int, rank: int, world: int

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.data import generator
-from spikedrive.data.events import EventSet
+from spikedrive.data.events import Events, EventSet
 from spikedrive.data.events.reading import MOST, FrameReader
 from spikedrive.data.events.sources import load_events
+from spikedrive.data.transforms import one_hot
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.models import create_model, get_card, load_model, load_weights
+from spikedrive.training.prepare.clip_augmentation import clip_mixes, clip_moves
 from spikedrive.training.prepare.keys import check_even, task_number, unfit
-from spikedrive.training.prepare.part import MODEL, ORDER, SPLIT, WEIGHTS, Part, seed_of
+from spikedrive.training.prepare.part import AUGMENT, MODEL, ORDER, SPLIT, WEIGHTS, Part, seed_of
 from spikedrive.training.recipe import Recipe
 
 NAME = "events"
@@ -71,7 +74,7 @@ def prepare_clips(recipe: Recipe) -> Clips:
             "of `spikedrive models` whose input is frames, or set model_args.input=frames where the model takes it."
         )
     strange = [f"task.{key}" for key in recipe.task if key not in ("name", *KEYS)]
-    strange += [key for key in ("teacher", "mix", "augment", "image_size") if getattr(recipe, key)]
+    strange += [key for key in ("teacher", "image_size") if getattr(recipe, key)]
     if strange:
         raise ConfigError(
             f"The task {NAME!r} got {', '.join(strange)}; it takes {', '.join(f'task.{k}' for k in KEYS)}. Leave the "
@@ -132,6 +135,7 @@ class ClipBatches:
         self._recipe, self._data, self._device, self._rank = recipe, data, device, rank
         check_even(recipe, world)
         self._part = recipe.batch_size // (world * recipe.accumulate)
+        self._moves, self._mixes = clip_moves(recipe), clip_mixes(recipe)
         self.steps = len(data.train) // recipe.batch_size
         """Optimizer steps in an epoch; the last clips of its order wait for another one."""
 
@@ -144,8 +148,18 @@ class ClipBatches:
             for k in range(self._rank * recipe.accumulate, (self._rank + 1) * recipe.accumulate):
                 first = step * recipe.batch_size + k * size
                 chosen = order[first : first + size]
-                x = self._data.reader([train[int(i)] for i in chosen])
-                seed = seed_of(recipe, MODEL, epoch, step, k)
-                labels = train.labels[chosen]
-                parts.append(Part(x.to(self._device), labels.to(self._device), seed, size))
+                clips, targets = self._augmented(chosen, epoch, step, k)
+                x, seed = self._data.reader(clips), seed_of(recipe, MODEL, epoch, step, k)
+                parts.append(Part(x.to(self._device), targets.to(self._device), seed, size))
             yield parts
+
+    def _augmented(self, chosen: Tensor, epoch: int, step: int, part: int) -> tuple[list[Events], Tensor]:
+        recipe, train = self._recipe, self._data.train
+        # by the clip and not by its place, so that other numbers of processes draw alike
+        clips = [self._moves(train[int(i)], generator(recipe.seed, AUGMENT, epoch, int(i))) for i in chosen]
+        labels = train.labels[chosen]
+        if not self._mixes or 0 < recipe.mix_epochs <= epoch:
+            return clips, labels
+        source = generator(recipe.seed, AUGMENT, epoch, step, part)
+        mix = self._mixes[int(torch.randint(len(self._mixes), (), generator=source))]
+        return mix(clips, one_hot(labels, len(train.class_names)), source)
