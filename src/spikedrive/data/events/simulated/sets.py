@@ -64,7 +64,7 @@ def saccades_fashion(
         return render(pictures, size=(size, size), shift=shifts[:, None].expand(-1, len(indices), 2))
 
     make = partial(
-        _shards, images.labels.tolist(), scene, times.numpy(), size, noise, (seed, split == "test", 0)
+        simulate, images.labels.tolist(), scene, times.numpy(), size, noise, (seed, split == "test", 0)
     )
     return cached("saccades_fashion", settings, images.class_names, make)
 
@@ -95,7 +95,7 @@ def moving_fashion(
         pictures = images.images[order[indices % len(order)]][:, 0].float() / 255
         return moved(pictures, [labels[int(i)] for i in indices], size, len(times), source)
 
-    make = partial(_shards, labels, scene, times, size, noise, (seed, split == "test", 1))
+    make = partial(simulate, labels, scene, times, size, noise, (seed, split == "test", 1))
     return cached("moving_fashion", settings, MOTIONS, make)
 
 
@@ -132,16 +132,28 @@ def _first(images: Any, clips: int | None) -> Any:
     return images.subset(order[:clips])
 
 
-def _shards(
+def simulate(
     labels: list[int], scene: Callable[[Tensor, torch.Generator], Tensor], times: np.ndarray, size: int, noise: bool,
     place: tuple[int, ...],
 ) -> Iterator[Shard]:  # fmt: skip
+    """The clips of a square sensor that sees scenes, in shards, for `cached`; a bar on stderr shows how far it is.
+
+    `scene` gives the pictures of the clips of these numbers, drawn from the generator; `place` addresses all that is
+    drawn.
+
+    *Shapes*: scene: (B,) -> (N, B, size, size); times (N,) in microseconds.
+    """
+    from rich.console import Console
     from rich.progress import track
 
+    # stdout is left to what was asked for
+    console = Console(stderr=True)
     clips: list[Events] = []
     shown: list[int] = []
     starts = range(0, len(labels), TOGETHER)
-    for first in track(starts, "simulating events", transient=True, disable=len(starts) < 4):
+    for first in track(
+        starts, "simulating events", transient=True, console=console, disable=not console.is_terminal
+    ):
         indices = torch.arange(first, min(first + TOGETHER, len(labels)))
         source = generator(*map(int, place), first)
         pictures = scene(indices, source).numpy()
