@@ -13,7 +13,8 @@ The original initialisation gives an almost silent network in eval mode until th
 `spike_driven_transformer_{depth}_{width}` are the ImageNet models, `..._cifar_...` take 32 x 32 pictures, and
 `..._cifar10_dvs_...` and `..._gesture_...` take frames of event cameras. `spike_driven_transformer_nano` has the same
 parts for 28 x 28 pictures, with integers in one step and a binary mask, and `spike_driven_transformer_dvs_nano` for
-event frames of 34 x 34 and 64 x 64, with spikes in 8 steps.
+event frames of 34 x 34 and 64 x 64, with spikes in 8 steps; it starts wider, as from the original's start the head's
+neurons are silent in eval mode until BatchNorm's statistics have settled.
 """
 
 from __future__ import annotations
@@ -280,5 +281,5 @@ def spike_driven_transformer_dvs_nano() -> dict[str, Any]:
     """Every part of the members for event cameras, for 8 frames of 34 x 34 or 64 x 64."""
     return {
         "width": 96, "depth": 2, "heads": 4, "mlp_ratio": 2, "pooling": "1100", "classes": 10, "in_channels": 2,
-        "input": "frames", "steps": 8, "pool_attention": True,
+        "input": "frames", "steps": 8, "pool_attention": True, "init": "levels",
     }  # fmt: skip

@@ -207,4 +207,4 @@ def spike_video_former_causal_nano() -> dict[str, Any]:
 @_small(input_size=(2, 34, 34), modality="events", params=107_402)
 def spike_video_former_dvs_nano() -> dict[str, Any]:
     """The nano shape for 8 event frames of 34 x 34 or 64 x 64 in 2 polarities."""
-    return {**_NANO, "in_channels": 2}
+    return {**_NANO, "in_channels": 2, "init": "levels"}
