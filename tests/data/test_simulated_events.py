@@ -71,7 +71,7 @@ def pictures() -> np.ndarray:
     return (np.cumsum(source.random((20, 9, 7)) - 0.5, 0) * 0.2 + 0.5).clip(0, 1)
 
 
-NOISE = {"mismatch": 0.1, "leak": 5.0, "shot": 20.0, "refractory": 700, "seed": 3}
+NOISE = {"mismatch": 0.1, "leak": 5.0, "shot": 20.0, "refractory": 700, "bandwidth": 100.0, "seed": 3}
 
 
 @pytest.mark.parametrize("cuts", [(5,), (1, 2, 19), (10, 11)])
@@ -119,14 +119,38 @@ def test_without_change_there_is_noise_alone() -> None:
     # 2,000 pixels for a second at 10 a second: 20,000, with a deviation of 141
     noisy = EventCamera(50, 40, shot=10, seed=2).see(still, times).array
     assert abs(len(noisy) - 20_000) < 600 and abs(int(noisy["p"].sum()) - 10_000) < 400
-    # a leak is regular, and brighter
-    leaking = EventCamera(50, 40, leak=3.5).see(still, times).array
-    assert len(leaking) == 3 * 2000 and leaking["p"].all()
+    # a leak is regular and brighter, each pixel's at a phase of its own: 3.5 events are 3 or 4
+    leaking = EventCamera(50, 40, leak=3.5, mismatch=0.1).see(still, times).array
+    counts = np.zeros((40, 50))
+    np.add.at(counts, (leaking["y"], leaking["x"]), 1)
+    assert set(counts.ravel()) == {3, 4} and abs(len(leaking) - 7000) < 4 * 22 and leaking["p"].all()
+    assert len(np.unique(leaking["t"])) > 6000
     counts = np.zeros((40, 50))
     changed = np.concatenate([still, np.full((1, 40, 50), 0.9)])
     mixed = EventCamera(50, 40, mismatch=0.3, seed=5).see(changed, np.append(times, 2e6)).array
     np.add.at(counts, (mixed["y"], mixed["x"]), 1)
     assert counts.std() > 0.5 and abs(counts.mean() - float(log(0.9) - log(0.4)) / 0.2) < 1
+
+
+def test_a_low_pass_follows_at_its_pace() -> None:
+    # a step of 1 in the logarithm, seen for a time constant: 1 - 1 / e of it has come
+    hertz = 1e6 / (2 * np.pi * 10_000)
+    step = np.exp(np.array([0.0, 1.0, 1.0]) - 1)[:, None, None]
+    camera = EventCamera(1, 1, positive=0.01, dark=1e-9, bandwidth=hertz)
+    counts = [len(camera.see(step[k : k + 1], [10_000 * k])) for k in range(3)]
+    assert counts == [0, 63, int(100 * (1 - np.exp(-2))) - 63]
+    pictures, times = np.random.default_rng(0).random((9, 4, 4)), np.arange(9) * 1000
+    fast = EventCamera(4, 4, bandwidth=1e7).see(pictures, times).array
+    np.testing.assert_array_equal(fast, EventCamera(4, 4).see(pictures, times).array)
+    with pytest.raises(ConfigError, match="EventCamera got bandwidth=0"):
+        EventCamera(4, 4, bandwidth=0)
+
+
+def test_a_seed_gives_these_events() -> None:
+    """Changes when any number that is drawn or computed does: then `shards.VERSION` counts up."""
+    pictures = np.random.default_rng(0).integers(0, 256, (9, 12, 10)).astype(np.uint8)
+    found = EventCamera(10, 12, **NOISE).see(pictures, np.arange(9) * 2500).array
+    assert hashlib.sha256(found.tobytes()).hexdigest()[:16] == "860fe7cb2b5bf0c8"
 
 
 def test_what_no_camera_takes_is_refused(pictures: np.ndarray) -> None:
@@ -179,7 +203,7 @@ def test_a_scene_moves_turns_and_grows() -> None:
         render(picture, size=(10, 10), shift=torch.zeros(1, 2, 2))
 
 
-def test_no_moment_tells_the_motion() -> None:
+def test_the_middle_tells_no_motion_and_opposite_ones_are_each_other_reversed() -> None:
     picture = load_images("fashion_mnist_mini", "test").images[:1, 0].float() / 255
     clips = [moved(picture, [k], 32, 9, torch.Generator().manual_seed(5))[:, 0] for k in range(len(MOTIONS))]
     for clip in clips[1:]:
@@ -231,7 +255,7 @@ def test_sets_are_balanced_and_their_splits_apart(cache: Path) -> None:
     assert not seen & {hashlib.sha256(test[i].array.tobytes()).hexdigest() for i in range(40)}
 
 
-def test_saccades_show_the_picture_with_its_label(cache: Path) -> None:
+def test_saccades_show_the_picture_with_its_label(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = saccades_fashion("fashion_mnist_mini", "test", clips=6)
     images = load_images("fashion_mnist_mini", "test")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:6]
@@ -243,6 +267,10 @@ def test_saccades_show_the_picture_with_its_label(cache: Path) -> None:
         # the path goes 3 pixels to each side; events of another picture would lie elsewhere
         near = torch.nn.functional.max_pool2d(bright[None], 9, 1, 4)[0].numpy() > 0
         assert counts[near].sum() == counts.sum() > 1000
+    dimmed = images.subset(torch.arange(len(images)))
+    dimmed.images[order[0]] //= 2
+    monkeypatch.setattr("spikedrive.data.events.simulated.sets.load_images", lambda *_, **__: dimmed)
+    assert len(saccades_fashion("fashion_mnist_mini", "test", clips=6)[0]) < len(clips[0]), "not the old ones"
     with pytest.raises(ConfigError, match="takes at least 34 pixels"):
         saccades_fashion("fashion_mnist_mini", "test", size=28)
 

@@ -26,7 +26,9 @@ class EventCamera:
 
     - `positive`, `negative`: C+ and C-, in natural logarithms. `mismatch`: the deviation of both between pixels, as a
       share; no threshold is below a tenth of its mean.
-    - `leak`, `shot`: events a second and pixel without any change.
+    - `leak`, `shot`: events a second and pixel without any change. With a leak each pixel starts at a phase of its own
+      between two events, as all would leak at one moment otherwise.
+    - `bandwidth`: of a low pass of first order on L, in hertz; none where it is left out.
     - `refractory`: microseconds after an event in which a pixel sends none; r moves on meanwhile.
     - `dark`: what a black pixel stands for, as a share of white.
 
@@ -35,13 +37,14 @@ class EventCamera:
 
     *Units*: pictures 0..1, or uint8 divided by 255; times in microseconds.
     *Raises*: ConfigError for settings out of range.
-    *Source*: ESIM (Rebecq 2018) for crossings between pictures, v2e (arXiv 2006.07722) for mismatch, leak and noise;
-    the finite bandwidth of v2e is left out.
+    *Source*: ESIM (Rebecq 2018) for crossings between pictures, v2e (arXiv 2006.07722) for mismatch, leak, noise and
+    bandwidth. We differ: neither bandwidth nor noise depends on how bright a pixel is.
     """
 
     def __init__(
         self, width: int, height: int, *, positive: float = 0.2, negative: float = 0.2, mismatch: float = 0.0,
         leak: float = 0.0, shot: float = 0.0, refractory: int = 0, dark: float = 0.02, seed: int = 0,
+        bandwidth: float | None = None,
     ) -> None:  # fmt: skip
         least = {"width": (width, 1), "height": (height, 1), "refractory": (refractory, 0), "seed": (seed, 0),
                  "mismatch": (mismatch, 0), "leak": (leak, 0), "shot": (shot, 0)}  # fmt: skip
@@ -54,7 +57,11 @@ class EventCamera:
                 raise ConfigError(
                     f"EventCamera got {name}={value}; it takes a number {limit}. Change {name}."
                 )
-        self.width, self.height = int(width), int(height)
+        if bandwidth is not None and not 0 < bandwidth < float("inf"):
+            raise ConfigError(
+                f"EventCamera got bandwidth={bandwidth}; it takes a number above 0. Leave it out for none."
+            )
+        self.width, self.height, self.bandwidth = int(width), int(height), bandwidth
         self.leak, self.shot, self.refractory, self.dark, self.seed = leak, shot, refractory, dark, seed
         source = np.random.Generator(np.random.Philox(key=[seed, 0]))
         shape = (self.height, self.width)
@@ -65,7 +72,7 @@ class EventCamera:
         self._number = 0
         self._time = self._start = 0
         # the logarithm at the last picture, at the last event, and when that was
-        self._now = self._reference = np.zeros(0)
+        self._now = self._reference = self._passed = np.zeros(0)
         self._last = np.full(shape, -(1 << 60), np.int64)
 
     def see(self, pictures: Any, times: Any) -> Events:
@@ -98,7 +105,10 @@ class EventCamera:
         level = np.log(self.dark + (1 - self.dark) * light)
         if not self._number:
             self._start = time
-            self._now = self._reference = level
+            self._now = self._reference = self._passed = level
+            if self.leak:
+                source = np.random.Generator(np.random.Philox(key=np.array([self.seed, 1 << 63], np.uint64)))
+                self._reference = level - self._thresholds[1] * source.random(level.shape)
             found = np.zeros(0, EVENT)
         else:
             if not time > self._time:
@@ -106,11 +116,20 @@ class EventCamera:
                     f"EventCamera got a picture at {time} us after one at {self._time} us; times ascend. Sort the "
                     "pictures."
                 )
+            level = self._through(level, time)
             level = level + self.leak * self._thresholds[1] * ((time - self._start) / 1e6)
             found = self._between(level, time)
             self._now = level
         self._number, self._time = self._number + 1, time
         return found
+
+    def _through(self, level: np.ndarray, time: float) -> np.ndarray:
+        """What the low pass leaves of the logarithm."""
+        if self.bandwidth is None:
+            return level
+        share = -np.expm1(-2 * np.pi * self.bandwidth * (time - self._time) / 1e6)
+        self._passed = self._passed + share * (level - self._passed)
+        return self._passed
 
     def _between(self, level: np.ndarray, time: float) -> np.ndarray:
         """The events on the way from the last logarithm to this one."""

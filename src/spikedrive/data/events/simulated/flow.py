@@ -100,7 +100,7 @@ class FlowSet:
         events, motion = self.clips[index], self.motions[index]
         times = np.arange(0, DURATION + 1, self.dt)
         sensor = {"width": self.width, "height": self.height}
-        flow = np.stack([motion.flow(a, b, **sensor) for a, b in itertools.pairwise(times)])
+        flow = np.stack([motion.flow(a, b, **sensor) for a, b in itertools.pairwise(times.tolist())])
         mask = np.zeros((len(flow), self.height, self.width), bool)
         # the end of a clip belongs to its last slice
         which = np.minimum(events.array["t"] // self.dt, len(mask))

@@ -19,7 +19,7 @@ from spikedrive.data.events.clips import EventSet, PackedClips
 from spikedrive.data.events.events import Events
 from spikedrive.errors import StorageError
 
-VERSION = 1
+VERSION = 2
 """Counts up whenever the same settings would give other events."""
 
 
