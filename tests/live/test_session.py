@@ -85,7 +85,9 @@ def test_energy_and_rates_belong_to_the_slice(model: SpikingModel) -> None:
         first, silent = session.answer(slices_of(3)[0]), session.answer(empty)
         assert silent.joules is not None and silent.joules > 0
         # what the audit counts of these very slices, each from rest
-        frames = torch.cat([network.reader.step(part.events) for part in slices_of(3)], dim=1)
+        frames = torch.from_numpy(
+            np.stack([network.reader.step(part.events) for part in slices_of(3)], axis=1)
+        ).float()
         exact = audit(network.model, frames[:, :1], data=frames, inputs=[Integer(255)]).totals["joules"]
         each = [network.open().answer(part).joules or 0.0 for part in slices_of(3)]
         assert np.mean(each) == pytest.approx(exact, rel=1e-3 if not engine else 0.05)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -121,6 +122,10 @@ def test_frames_of_a_window_and_of_a_share() -> None:
     gathered = torch.nn.functional.avg_pool2d(frames.flatten(0, 1), 2) * 4
     assert torch.equal(halves.flatten(0, 1), gathered)
     assert float(FrameReader(6, SIDE, SIDE, WINDOW, levels=2)([clip]).max()) == 2
+    for side in (SIDE, SIDE // 2):
+        reader = FrameReader(1, side, side, levels=3)
+        np.testing.assert_array_equal(reader.step(clip), reader([clip])[0].numpy())
+    assert not FrameReader(1, SIDE, SIDE).step(clip[:0]).any()
     assert FrameReader(2, SIDE, SIDE)([]).shape == (2, 0, 2, SIDE, SIDE)
     empty = clip[:0]
     assert float(FrameReader(2, SIDE, SIDE)([empty, clip])[:, 0].sum()) == 0

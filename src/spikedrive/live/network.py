@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from os import PathLike
 
+import numpy as np
 import torch
 
 from spikedrive.blocks import SpikingModel
@@ -80,7 +81,7 @@ class Network:
             raise ConfigError(
                 "Network.price got no slices; at least one is taken. Give some of the recording."
             )
-        data = torch.cat([self.reader.step(part) for part in sample], dim=1)
+        data = torch.from_numpy(np.stack([self.reader.step(part)[0] for part in sample])[None]).float()
         self._meter = EnergyMeter(self.model, data[:, :1], data, inputs=[Integer(self.reader.levels)])
 
     def meter(self) -> EnergyMeter | None:

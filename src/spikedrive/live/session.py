@@ -79,18 +79,18 @@ class Session:
             joules, rate = float(spent.joules), spent.spikes / spent.sites if spent.sites else None
         return Answer(part.end, len(part), scores, seconds, joules, rate)
 
-    def _logits(self, frame: torch.Tensor) -> np.ndarray:
+    def _logits(self, frame: np.ndarray) -> np.ndarray:
         """Those of this step alone, (K,)."""
         if self._stream is not None:
-            x = frame[0].numpy().astype(np.uint8)
-            found = self._stream(x) if self.meter is None else self.meter.step(self._stream, x)
+            found = self._stream(frame) if self.meter is None else self.meter.step(self._stream, frame)
             self._steps += 1
             # sums of integers over all steps so far, in a unit that shrinks as they grow: differences are exact
             step, self._sums = found.logits_int - self._sums, found.logits_int
             return step[0] * (found.scale * self._steps)
         watching = nullcontext() if self.meter is None else self.meter.watching(1)
+        x = torch.from_numpy(frame[None]).float()
         with self.network.lock, torch.inference_mode(), watching:
-            logits, self._state = run(self.network.model, frame, self._state, detach=True)
+            logits, self._state = run(self.network.model, x, self._state, detach=True)
         # the mean over time starts anew with every step; all that neurons remember goes on
         for path in self._readouts:
             self._state.pop(path, None)
