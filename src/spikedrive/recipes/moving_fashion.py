@@ -17,7 +17,7 @@ def csnn_live() -> Recipe:
         model_args={"widths": [8, 32, 64, 128], "pools": [4, 4, 2, 2], "size": 2, "hidden": [256]},
         data="moving_fashion_128",
         task={"name": "events", "window": 5_000, "steps": 16, "size": 128},
-        epochs=8,
+        epochs=2,
         batch_size=16,
         lr=2e-3,
         warmup_epochs=0.5,

@@ -70,7 +70,7 @@ def prepare_clips(recipe: Recipe) -> Clips:
     card = get_card(recipe.model)
     if recipe.model_args.get("input", card.input) != "frames":
         raise ConfigError(
-            f"The task {NAME!r} got {recipe.model}, which takes {card.input}s; it trains models of frames. Choose one "
+            f"The task {NAME!r} got {recipe.model}, whose input is {card.input}; it trains models of frames. Choose one "
             "of `spikedrive models` whose input is frames, or set model_args.input=frames where the model takes it."
         )
     strange = [f"task.{key}" for key in recipe.task if key not in ("name", *KEYS)]
