@@ -134,6 +134,25 @@ def test_time_that_goes_back_between_pieces_is_noticed(tmp_path: Path) -> None:
         open_recording(tmp_path / "bad.npz", piece=50).read()
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_times_before_zero_are_kept_or_refused(tmp_path: Path, suffix: str) -> None:
+    events = random_events(50, start=-3000)
+    assert events.array["t"][0] < 0 < events.array["t"][-1]
+    path = tmp_path / f"some{suffix}"
+    if suffix in (".npz", ".h5", ".hdf5"):
+        write_recording(path, events)
+        assert np.array_equal(open_recording(path).read().array, events.array)
+        return
+    kept = random_events(5)
+    write_recording(path, kept)
+    before = path.read_bytes()
+    # the second piece is the first one with events
+    for parts in ([events], [events[:0], events]):
+        with pytest.raises(DataError, match=rf"starts at -\d+ us; \{suffix} takes times from 0 on"):
+            write_recording(path, parts)
+        assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
 # an .es file has no count, and faery leaves a last event out that was cut: nothing says so
 @pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix != ".es"])
 def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str) -> None:

@@ -76,7 +76,10 @@ def test_the_command_line_trains_and_judges(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "meta_spikeformer_nano", "model_args": {}}, "whose input is image; it trains models of frames"),
+        (
+            {"model": "meta_spikeformer_nano", "model_args": {}},
+            "whose input is image; it trains models of frames",
+        ),
         ({"task": {"name": "events", "windo": 5}}, r"got task\.windo; it takes task\.window"),
         ({"augment": {"RandomCrop": {"padding": 1}}}, r"augment\.RandomCrop got .*, which it does not take"),
         ({"mix": {"EventRPG": {"share": 1}}}, r"mix\.EventRPG got .*, which it does not take"),

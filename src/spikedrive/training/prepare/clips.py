@@ -70,8 +70,8 @@ def prepare_clips(recipe: Recipe) -> Clips:
     card = get_card(recipe.model)
     if recipe.model_args.get("input", card.input) != "frames":
         raise ConfigError(
-            f"The task {NAME!r} got {recipe.model}, whose input is {card.input}; it trains models of frames. Choose one "
-            "of `spikedrive models` whose input is frames, or set model_args.input=frames where the model takes it."
+            f"The task {NAME!r} got {recipe.model}, whose input is {card.input}; it trains models of frames. Choose "
+            "one of `spikedrive models` whose input is frames, or set model_args.input=frames where the model takes it."
         )
     strange = [f"task.{key}" for key in recipe.task if key not in ("name", *KEYS)]
     strange += [key for key in ("teacher", "image_size") if getattr(recipe, key)]

@@ -22,6 +22,8 @@ _LARGEST = 65_535
 _DAT_CHANGES = bytes([0x0C, 8])
 """Behind the header of a .dat file: change detections, of 8 bytes each."""
 _FIELDS = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
+_SUFFIXES = {"aedat": ".aedat4", "evt": ".raw"}
+"""Of faery's kinds of files, where they are not its own name."""
 _WORDS = {"2": 4, "2.1": 8, "21": 8, "3": 2}
 """Bytes of a word of each version of EVT; a file that names none is read as the last."""
 
@@ -111,7 +113,7 @@ def write_csv(path: Path, events: Iterator[Events], width: int, height: int) -> 
 
 
 def _write(kind: str, path: Path, events: Iterator[Events], size: tuple[int, int]) -> None:
-    packets = (_packet(part) for part in events)
+    packets = (_packet(part) for part in _from_zero(_SUFFIXES.get(kind, f".{kind}"), events))
     # an .es file has nowhere to keep the time that was taken away
     _faery().file_encoder.events_to_file(
         packets, path, size, file_type=kind, zero_t0=kind != "es", use_write_suffix=False
@@ -123,6 +125,17 @@ def _packet(events: Events) -> np.ndarray:
     for name in ("t", "x", "y", "p"):
         packet[name] = events.array[name]
     return packet.view(_faery().EVENTS_DTYPE)
+
+
+def _from_zero(suffix: str, events: Iterator[Events]) -> Iterator[Events]:
+    for part in events:
+        # events are in order: the first is the earliest
+        if len(part) and part.array["t"][0] < 0:
+            raise DataError(
+                f"The recording starts at {int(part.array['t'][0])} us; {suffix} takes times "
+                "from 0 on. Shift the times, or take .h5 or .npz."
+            )
+        yield part
 
 
 def _without_pauses(
