@@ -20,6 +20,7 @@ import recall_tables
 import results
 import spikellm_tables
 import spikelm_tables
+import watch_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
@@ -113,6 +114,7 @@ def main() -> None:
     _fill(docs / "how-to" / "spikelm.md", MARK, spikelm_tables.page(results.read("spikelm")))
     events = docs / "how-to" / "events.md"
     _fill(events, EVENTS_MARK, event_tables.page(results.read("event_representations")))
+    _fill(docs / "how-to" / "watch.md", MARK, watch_tables.page(results.read("streaming_latency")))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 

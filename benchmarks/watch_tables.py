@@ -1,0 +1,25 @@
+"""The table of docs/how-to/watch.md: how soon a live input answers, from results/streaming_latency.csv."""
+
+from __future__ import annotations
+
+
+def page(rows: list[dict[str, str]]) -> str:
+    """The lines between the marks."""
+    if not rows:
+        return "Not measured yet.\n"
+    lines = [["after a slice of 5 ms at 128 x 128", "median", "90 %", "99 %"], ["---"] * 4]
+    for row in rows:
+        if row["answers"]:
+            times = (f"{float(row[key]):.2f} ms" for key in ("median_ms", "p90_ms", "p99_ms"))
+            lines.append([row["what"].removeprefix("answers, "), *times])
+    drawn = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    first, memory = rows[0], rows[-1]
+    return (
+        f"{drawn}\n`{first['recipe']}`: {int(first['parameters']):,} parameters, {float(first['accuracy']):.1%} of "
+        f"{int(float(first['test_clips']))} test clips (one seed), trained in {float(first['training_seconds']) / 60:.0f} "
+        f"minutes; {float(first['events_a_slice']):.0f} events a slice, {int(first['answers']):,} answers of each, one "
+        f"thread. After a million events the engine's process held {float(memory['memory_mb_first']):.0f} MB, after "
+        f"{int(memory['events']) // 1_000_000} million {float(memory['memory_mb_last']):.0f} MB. "
+        f"`python benchmarks/streaming_latency.py`; {first['cpu']}, {first['cores']} cores, {first['date']}, commit "
+        f"{first['commit']}.\n"
+    )
