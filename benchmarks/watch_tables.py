@@ -16,8 +16,8 @@ def page(rows: list[dict[str, str]]) -> str:
     first, memory = rows[0], rows[-1]
     return (
         f"{drawn}\n`{first['recipe']}`: {int(first['parameters']):,} parameters, {float(first['accuracy']):.1%} of "
-        f"{int(float(first['test_clips']))} test clips (one seed), trained in {float(first['training_seconds']) / 60:.0f} "
-        f"minutes; {float(first['events_a_slice']):.0f} events a slice, {int(first['answers']):,} answers of each, one "
+        f"{int(float(first['test_clips']))} test clips (one seed), trained in "
+        f"{float(first['training_seconds']) / 60:.0f} minutes; {float(first['events_a_slice']):.0f} events a slice, {int(first['answers']):,} answers of each, one "
         f"thread. After a million events the engine's process held {float(memory['memory_mb_first']):.0f} MB, after "
         f"{int(memory['events']) // 1_000_000} million {float(memory['memory_mb_last']):.0f} MB. "
         f"`python benchmarks/streaming_latency.py`; {first['cpu']}, {first['cores']} cores, {first['date']}, commit "
