@@ -14,12 +14,13 @@ def page(rows: list[dict[str, str]]) -> str:
             lines.append([row["what"].removeprefix("answers, "), *times])
     drawn = "".join("| " + " | ".join(line) + " |\n" for line in lines)
     first, memory = rows[0], rows[-1]
+    minutes, share = float(first["training_seconds"]) / 60, float(first["accuracy"])
+    held = [float(memory[key]) for key in ("memory_mb_first", "memory_mb_last")]
     return (
-        f"{drawn}\n`{first['recipe']}`: {int(first['parameters']):,} parameters, {float(first['accuracy']):.1%} of "
-        f"{int(float(first['test_clips']))} test clips (one seed), trained in "
-        f"{float(first['training_seconds']) / 60:.0f} minutes; {float(first['events_a_slice']):.0f} events a slice, {int(first['answers']):,} answers of each, one "
-        f"thread. After a million events the engine's process held {float(memory['memory_mb_first']):.0f} MB, after "
-        f"{int(memory['events']) // 1_000_000} million {float(memory['memory_mb_last']):.0f} MB. "
-        f"`python benchmarks/streaming_latency.py`; {first['cpu']}, {first['cores']} cores, {first['date']}, commit "
-        f"{first['commit']}.\n"
+        f"{drawn}\n`{first['recipe']}`: {int(first['parameters']):,} parameters, {share:.1%} of "
+        f"{int(float(first['test_clips']))} test clips (one seed), trained in {minutes:.0f} minutes; "
+        f"{float(first['events_a_slice']):.0f} events a slice, {int(first['answers']):,} answers of each, one thread. "
+        f"After a million events the engine's process held {held[0]:.0f} MB, after "
+        f"{int(memory['events']) // 1_000_000} million {held[1]:.0f} MB. `python benchmarks/streaming_latency.py`; "
+        f"{first['cpu']}, {first['cores']} cores, {first['date']}, commit {first['commit']}.\n"
     )
