@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ hook = install_import_hook(["spikedrive.ops", "spikedrive.neurons"], "typecheck.
 
 import torch  # noqa: E402
 
+from spikedrive.neurons._registry import NEURONS  # noqa: E402
+
 # two workers share two cores; more threads than cores only wait for each other
 torch.set_num_threads(1)
 
@@ -24,6 +27,15 @@ GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def relu(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the neuron of ReLU twins, registered for one test: the lists of neurons are those of the library."""
+    monkeypatch.setattr(NEURONS, "_items", dict(NEURONS._items))
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "relu_twin.py"
+    runpy.run_path(str(path), run_name="relu_twin")
+    return "ReLU"
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for block in blocks:
         exec(compile(block, "event-data.md", "exec"), names)
     # the others name what is there
-    (block,) = re.findall(r"```python\n(.*?)```", asks_for_data, re.S)
+    (block,) = re.findall(r"```py\n(.*?)```", asks_for_data, re.S)
     exec(compile(block[: block.index("\n\n")], "event-data.md", "exec"), names)
     for module, name in re.findall(r"\b(gen1|dsec|daily_dvs200|n_caltech101)\.(\w+)\(", block):
         assert callable(getattr(names[module], name))

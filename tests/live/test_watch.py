@@ -81,18 +81,27 @@ def test_the_page_is_served_until_it_is_interrupted(recording: str, checkpoint: 
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
-        assert process.stdout is not None
-        text = "".join(process.stdout.readline() for _ in range(3))
-        address = json.loads(text)["address"]
-        assert address.startswith("http://127.0.0.1:")
-        connection = http.client.HTTPConnection(address.split("/")[2], timeout=30)
-        with closing(connection):
-            connection.request("GET", "/stream")
-            said = connection.getresponse().read().decode()
-        assert said.count("event: slice") == 6 and "event: end" in said
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
-        assert process.stderr is not None and "stopped" in process.stderr.read()
+        try:
+            visit_and_end(process)
+        finally:
+            # a test that fails does not wait for ever
+            process.kill()
+
+
+def visit_and_end(process: subprocess.Popen[str]) -> None:
+    """One visitor sees the recording, and a signal ends the server."""
+    assert process.stdout is not None
+    text = "".join(process.stdout.readline() for _ in range(3))
+    address = json.loads(text)["address"]
+    assert address.startswith("http://127.0.0.1:")
+    connection = http.client.HTTPConnection(address.split("/")[2], timeout=30)
+    with closing(connection):
+        connection.request("GET", "/stream")
+        said = connection.getresponse().read().decode()
+    assert said.count("event: slice") == 6 and "event: end" in said
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert process.stderr is not None and "stopped" in process.stderr.read()
 
 
 def test_the_terminal_shows_events_scores_and_costs(model: SpikingModel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,13 +97,10 @@ def test_a_few_steps_lower_the_loss(name: str) -> None:
 
 
 @nanos
-def test_the_relu_twin_is_one_argument_away(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
-    import relu_twin
-
+def test_the_relu_twin_is_one_argument_away(name: str, relu: str) -> None:
     torch.manual_seed(0)
-    twin = sd.create_model(name, neuron="ReLU", classes=2)
-    assert {type(neuron) for neuron in twin.neurons().values()} == {relu_twin.ReLU}
+    twin = sd.create_model(name, neuron=relu, classes=2)
+    assert {type(neuron).__name__ for neuron in twin.neurons().values()} == {relu}
     assert sum(p.numel() for p in twin.parameters()) == sum(
         p.numel() for p in sd.create_model(name, classes=2).parameters()
     )

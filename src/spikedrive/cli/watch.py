@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -142,6 +143,11 @@ def _serve(
 ) -> None:
     from spikedrive.live import Server
 
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # who runs it as a service ends it so
+    signal.signal(signal.SIGTERM, stop)
     server = Server(network, play, title, slices=slices, host=host, port=port)
     emit({"address": server.address}, f"{server.address} (Ctrl-C ends it)", as_json)
     try:
