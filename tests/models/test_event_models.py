@@ -248,3 +248,10 @@ def test_what_is_additive_compiles_to_equal_integers(name: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 2, 34, 34), dtype=np.uint8)
     program, found = equal_program(model, x[:, :1], pixels)
     assert program.steps == 8 and found.neurons == len(model.neurons())
+
+
+def test_a_stride_of_csnn_is_that_of_its_first_convolution() -> None:
+    x = torch.zeros(2, 1, 2, 32, 32)
+    wide, half = (sd.create_model("csnn_nano", stride=stride).eval().forward_features(x) for stride in (1, 2))
+    assert [tuple(y.shape[3:]) for y in wide] == [(16, 16), (8, 8), (4, 4)]
+    assert [tuple(y.shape[3:]) for y in half] == [(8, 8), (4, 4), (2, 2)]

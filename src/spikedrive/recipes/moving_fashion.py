@@ -14,7 +14,13 @@ def csnn_live() -> Recipe:
     """
     return Recipe(
         model="csnn_nano",
-        model_args={"widths": [8, 32, 64, 128], "pools": [4, 4, 2, 2], "size": 2, "hidden": [256]},
+        model_args={
+            "widths": [8, 32, 64, 128],
+            "stride": 2,
+            "pools": [2, 4, 2, 2],
+            "size": 2,
+            "hidden": [256],
+        },
         data="moving_fashion_128",
         task={"name": "events", "window": 5_000, "steps": 16, "size": 128},
         epochs=2,

@@ -39,7 +39,8 @@ from spikedrive.models._registry import OUR_SHAPE, register_model
 class CSNN(SpikingModel):
     """Stages of convolution, neuron and maximum, then linear layers with neurons behind the hidden ones.
 
-    `widths` and `pools` (the sides of the maxima) name one value a stage; `size` is the map, (height, width) or a
+    `widths` and `pools` (the sides of the maxima) name one value a stage, `stride` is that of the first convolution;
+    `size` is the map, (height, width) or a
     number where both are equal, that the linear layers were made for: another one is averaged to it.
 
     *Shapes*: x (T, B, C, H, W), any T, or (B, C, H, W) for `input="image"` -> (B, K). `forward_features` gives the
@@ -53,6 +54,7 @@ class CSNN(SpikingModel):
         *,
         widths: Sequence[int],
         pools: Sequence[int],
+        stride: int = 1,
         size: int | tuple[int, int] = 4,
         hidden: Sequence[int] = (128,),
         dropout: float = 0.1,
@@ -70,9 +72,13 @@ class CSNN(SpikingModel):
             )
         self.stages = nn.ModuleList(
             nn.Sequential(
-                EveryStep(ConvBN(before, width, 3)), make_neuron(neuron), EveryStep(nn.MaxPool2d(pool))
+                EveryStep(ConvBN(before, width, 3, stride=1 if k else stride)),
+                make_neuron(neuron),
+                EveryStep(nn.MaxPool2d(pool)),
             )
-            for before, width, pool in zip((in_channels, *widths), widths, pools, strict=False)
+            for k, (before, width, pool) in enumerate(
+                zip((in_channels, *widths), widths, pools, strict=False)
+            )
         )
         self.head = FlatHead(widths[-1], classes, size=size, hidden=hidden, neuron=neuron, dropout=dropout)
 
