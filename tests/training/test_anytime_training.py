@@ -134,7 +134,7 @@ def test_eval_chooses_on_validation_and_judges_on_test(trained, rule: str, capsy
     assert "fewer than the" in capsys.readouterr().out
     checkpoint = str(folder / "checkpoints" / "best.safetensors")
     assert main(["eval", checkpoint, *words[2:]]) == 2
-    assert "has no validation images" in capsys.readouterr().err
+    assert "has no validation split" in capsys.readouterr().err
 
 
 def test_what_cannot_be_evaluated_is_named(trained) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from event_training import SIDE, WINDOW, bar_recipe, moving_bar, write_bars
 from spikedrive.cli.app import main
 from spikedrive.data.events import FrameReader, load_events, write_recording
 from spikedrive.errors import ConfigError, DataError
-from spikedrive.training import evaluate_clips, train
+from spikedrive.training import evaluate_anytime_clips, evaluate_clips, train
 
 
 class StopHereError(Exception):
@@ -136,3 +137,33 @@ def test_frames_of_a_window_and_of_a_share() -> None:
         FrameReader(2, 32, SIDE)([clip])
     with pytest.raises(ConfigError, match="levels=256; it takes a whole number from 1 to 255"):
         FrameReader(2, 8, 8, levels=256)
+
+
+def test_early_answers_on_clips(bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(bar_recipe(bars, epochs=1), tmp_path / "run", progress=False)
+    assert main(["eval", str(tmp_path / "run"), "--data", str(bars), "--task", "anytime", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["clips"], found["validation_clips"], len(found["fixed"])) == (8, 8, 6)
+    model, clips = run.load(), load_events(bars, "test")
+    reader = FrameReader.of_record(model.metadata["events"])
+    # after all steps the answer is that of the whole clip, and after two that of a reader of two
+    for steps in (6, 2):
+        whole = evaluate_clips(model, clips, replace(reader, steps=steps))
+        assert found["fixed"][steps - 1] == {"steps": steps, "accuracy": whole["accuracy"]}
+    assert 1 <= found["steps"] <= 6 and 0 <= found["oracle"][-1]["accuracy"] <= 1
+    words = [
+        "eval",
+        str(tmp_path / "run"),
+        "--data",
+        str(bars),
+        "--task",
+        "anytime",
+        "--steps",
+        "3",
+        "--json",
+    ]
+    assert main(words) == 0 and len(json.loads(capsys.readouterr().out)["fixed"]) == 3
+    with pytest.raises(DataError, match="got 0 clips to choose on"):
+        evaluate_anytime_clips(model, clips.subset(torch.arange(0)), clips, reader)
+    with pytest.raises(ConfigError, match="a reader of one step"):
+        evaluate_anytime_clips(model, clips, clips, replace(reader, steps=1))

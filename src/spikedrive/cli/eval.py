@@ -12,6 +12,7 @@ from spikedrive.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from spikedrive.blocks import SpikingModel
     from spikedrive.data import ImageSet
+    from spikedrive.training import Recipe
 
 TAKES = {
     "accuracy": ("data", "split", "tokenizer"),
@@ -138,6 +139,8 @@ def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, 
 
 
 def _anytime(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    if "events" in _model.metadata:
+        return _anytime_of_clips(_model, run, batch_size, given)
     from spikedrive.cli.target import images_for, load_trained
     from spikedrive.training import evaluate_anytime
 
@@ -148,35 +151,64 @@ def _anytime(_model: SpikingModel, run: str, batch_size: int, given: dict[str, A
     found = evaluate_anytime(
         model, validation, test, batch_size=batch_size, mean=known["mean"], std=known["std"], **settings
     )
+    said = _said_early(found, f"{len(test)} images", len(validation))
+    return {"data": given["data"], "images": len(test), "validation_images": len(validation), **found}, said
+
+
+def _anytime_of_clips(model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    from dataclasses import replace
+
+    from spikedrive.data.events import FrameReader, list_event_splits, load_events
+    from spikedrive.training import evaluate_anytime_clips
+    from spikedrive.training.prepare import prepare_clips
+
+    data, reader = given["data"], FrameReader.of_record(model.metadata["events"])
+    settings = {key: value for key, value in given.items() if key not in ("data", "steps")}
+    if "steps" in given:
+        reader = replace(reader, steps=given["steps"])
+    own = "val" in list_event_splits(data)
+    validation = load_events(data, "val") if own else prepare_clips(_recipe_of(run, data)).validation
+    test = load_events(data, "test")
+    found = evaluate_anytime_clips(model, validation, test, reader, batch_size=batch_size, **settings)
+    said = _said_early(found, f"{len(test)} clips", len(validation))
+    return {"data": data, "clips": len(test), "validation_clips": len(validation), **found}, said
+
+
+def _said_early(found: dict[str, Any], judged: str, chosen: int) -> str:
     fixed = found["smallest_fixed"]
-    said = (
+    return (
         f"accuracy {found['accuracy']:.2%} after {found['steps']:.2f} steps on average, {found['saved']:.0%} fewer "
         f"than the {fixed['steps']:.0f} fixed ones that reach {fixed['accuracy']:.2%}; who knows the labels needs "
-        f"{found['oracle'][-1]['steps']:.2f} for {found['oracle'][-1]['accuracy']:.2%} ({len(test)} images, threshold "
-        f"chosen on {len(validation)} others)"
+        f"{found['oracle'][-1]['steps']:.2f} for {found['oracle'][-1]['accuracy']:.2%} ({judged}, threshold chosen on "
+        f"{chosen} others)"
     )
-    return {"data": given["data"], "images": len(test), "validation_images": len(validation), **found}, said
 
 
 def _validation_images(model: SpikingModel, run: str, data: str) -> ImageSet:
     """Those of the data, or those that the run chose its checkpoint by: never what it learned from."""
-    import json
-    from pathlib import Path
-
     from spikedrive.cli.target import images_for
     from spikedrive.data import list_splits
-    from spikedrive.training import Recipe
     from spikedrive.training.prepare import prepare_images
 
     if "val" in list_splits(data):
         return images_for(model, data, "val")
+    return prepare_images(_recipe_of(run, data)).validation
+
+
+def _recipe_of(run: str, data: str) -> Recipe:
+    """What a run's folder says that it was trained by."""
+    import json
+    from pathlib import Path
+
+    from spikedrive.training import Recipe
+
     recipe = Path(run) / "recipe.json"
     if not recipe.is_file():
         raise DataError(
-            f"{data} has no validation images and {run} no recipe.json that says which it kept; the threshold is "
-            "chosen on images that neither taught nor judge. Name the run's folder, or add a split val."
+            f"{data} has no validation split and {run} no recipe.json that says what it kept; the threshold is chosen "
+            "on samples that neither taught nor judge. Name the run's folder, or add a split val."
         )
-    return prepare_images(Recipe(**json.loads(recipe.read_text()))).validation
+    return Recipe(**json.loads(recipe.read_text()))
 
 
 def _accuracy_of_texts(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:

@@ -1,7 +1,7 @@
 """Training: the recipe, the loop, and what comes out of it."""
 
 from spikedrive.training.activity import record_activity
-from spikedrive.training.anytime import answers_by_step, evaluate_anytime
+from spikedrive.training.anytime import answers_by_step, evaluate_anytime, evaluate_anytime_clips
 from spikedrive.training.conversion import Conversion, convert
 from spikedrive.training.evaluation.clips import evaluate_clips
 from spikedrive.training.evaluation.images import evaluate
@@ -13,6 +13,6 @@ from spikedrive.training.run_folder import Run
 
 __all__ = [
     "Conversion", "Lamb", "Recipe", "Run", "WeightAverage", "answers_by_step", "convert", "evaluate",
-    "evaluate_anytime", "evaluate_clips", "evaluate_labelled",
+    "evaluate_anytime", "evaluate_anytime_clips", "evaluate_clips", "evaluate_labelled",
     "evaluate_text", "learning_rate", "make_optimizer", "record_activity", "train",
 ]  # fmt: skip

@@ -1,5 +1,5 @@
 """Early answers of a trained network."""
 
-from spikedrive.training.anytime.evaluate import answers_by_step, evaluate_anytime
+from spikedrive.training.anytime.evaluate import answers_by_step, evaluate_anytime, evaluate_anytime_clips
 
-__all__ = ["answers_by_step", "evaluate_anytime"]
+__all__ = ["answers_by_step", "evaluate_anytime", "evaluate_anytime_clips"]

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.data import ImageSet
+from spikedrive.data.events import EventSet, FrameReader
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.state import run
 from spikedrive.tasks import anytime, classify
+from spikedrive.training.evaluation.clips import read_batches
 from spikedrive.training.evaluation.images import normalised_batches
 
 
@@ -81,6 +83,58 @@ def evaluate_anytime(
         )
     finally:
         model.train(training)
+    return _curves(chosen_on, judged_on, rule, tolerance, temperature)
+
+
+@torch.no_grad()
+def evaluate_anytime_clips(
+    model: nn.Module,
+    validation: EventSet,
+    test: EventSet,
+    reader: FrameReader,
+    *,
+    rule: anytime.Rule = "confidence",
+    tolerance: float = 0.005,
+    temperature: float = 1.0,
+    batch_size: int = 64,
+) -> dict[str, Any]:
+    """Accuracy against steps on clips of events, whose frames come one after another; all else as `evaluate_anytime`.
+
+    *Raises*: DataError for no clips; ConfigError for a reader of one step; StateError for a model that needs all steps
+    at once.
+    """
+    if not len(validation) or not len(test):
+        raise DataError(
+            f"evaluate_anytime_clips got {len(validation)} clips to choose on and {len(test)} to judge on; it takes at "
+            "least one of both. Check the splits."
+        )
+    if reader.steps < 2:
+        raise ConfigError(
+            "evaluate_anytime_clips got a reader of one step; stopping early takes at least 2. Train with task.steps=2 "
+            "or more."
+        )
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    answers = []
+    try:
+        for clips in (validation, test):
+            logits = [
+                answers_by_step(model, x.to(device)).float().cpu()
+                for x, _ in read_batches(clips, reader, batch_size)
+            ]
+            answers.append((torch.cat(logits, 1), clips.labels))
+    finally:
+        model.train(training)
+    return _curves(answers[0], answers[1], rule, tolerance, temperature)
+
+
+def _curves(
+    chosen_on: tuple[Tensor, Tensor],
+    judged_on: tuple[Tensor, Tensor],
+    rule: anytime.Rule,
+    tolerance: float,
+    temperature: float,
+) -> dict[str, Any]:
     threshold, expected = anytime.choose_threshold(
         *chosen_on, rule, tolerance=tolerance, temperature=temperature
     )
