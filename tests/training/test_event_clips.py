@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 from event_training import SIDE, WINDOW, bar_recipe, moving_bar, write_bars
 from spikedrive.cli.app import main
-from spikedrive.data.events import FrameReader, load_events, write_recording
+from spikedrive.data.events import FrameReader, PointReader, load_events, read_record, write_recording
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.training import evaluate_anytime_clips, evaluate_clips, train
+from spikedrive.training.prepare import prepare_clips
 
 
 class StopHereError(Exception):
@@ -79,9 +80,13 @@ def test_the_command_line_trains_and_judges(
     [
         (
             {"model": "meta_spikeformer_nano", "model_args": {}},
-            "whose input is image; it trains models of frames",
+            "whose input is image; it trains models of frames or points",
         ),
         ({"task": {"name": "events", "windo": 5}}, r"got task\.windo; it takes task\.window"),
+        (
+            {"task": {"name": "events", "size": 16, "points": 9}},
+            r"task\.points' got 9; it takes nothing for",
+        ),
         ({"augment": {"RandomCrop": {"padding": 1}}}, r"augment\.RandomCrop got .*, which it does not take"),
         ({"mix": {"EventRPG": {"share": 1}}}, r"mix\.EventRPG got .*, which it does not take"),
         ({"image_size": 32}, "got image_size"),
@@ -167,3 +172,39 @@ def test_early_answers_on_clips(bars: Path, tmp_path: Path, capsys: pytest.Captu
         evaluate_anytime_clips(model, clips.subset(torch.arange(0)), clips, reader)
     with pytest.raises(ConfigError, match="a reader of one step"):
         evaluate_anytime_clips(model, clips, clips, replace(reader, steps=1))
+
+
+def test_a_model_of_points_learns_from_clips(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = {"groups": 16, "neighbours": 8, "steps": 4}
+    recipe = bar_recipe(
+        bars,
+        model="spikepoint_nano",
+        model_args=small,
+        task={"name": "events", "points": 96},
+        epochs=2,
+        lr=3e-3,
+    )
+    run = train(recipe, tmp_path / "run", progress=False)
+    model = run.load()
+    reader = read_record(model.metadata["events"])
+    assert reader == PointReader(96)
+    clips = load_events(bars, "test")
+    whole, parts = (evaluate_clips(model, clips, reader, batch_size=size) for size in (8, 3))
+    # a clip's points do not depend on those beside it
+    assert whole["accuracy"] == parts["accuracy"]
+    assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
+    assert main(["eval", str(tmp_path / "run"), "--data", str(bars), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == whole["accuracy"]
+    x, other = reader([clips[0]]), reader([clips[0]], seed=1)
+    assert x.shape == (1, 96, 3) and not torch.equal(x, other) and torch.equal(x, reader([clips[0]]))
+    default = prepare_clips(recipe.replace(task={"name": "events"}))
+    assert default.reader == PointReader(256)
+    assert PointReader(5, polarity=True)([]).shape == (0, 5, 4)
+    with pytest.raises(ConfigError, match=r"PointReader got number=0"):
+        PointReader(0)
+    with pytest.raises(ConfigError, match="does not fit"):
+        read_record({"kind": "points", "count": 3})
+    assert main(["eval", str(tmp_path / "run"), "--data", str(bars), "--task", "anytime"]) == 2
+    assert "one of the kind 'frames' is taken" in capsys.readouterr().err

@@ -228,7 +228,7 @@ def _accuracy_of_texts(model: SpikingModel, given: dict[str, Any], batch_size: i
 
 
 def _accuracy_of_clips(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
-    from spikedrive.data.events import FrameReader, load_events
+    from spikedrive.data.events import load_events, read_record
     from spikedrive.training import evaluate_clips
 
     split = given.get("split", "test")
@@ -238,7 +238,7 @@ def _accuracy_of_clips(model: SpikingModel, given: dict[str, Any], batch_size: i
             f"{given['data']} has the classes {', '.join(clips.class_names)}, and the model learned "
             f"{', '.join(model.metadata['class_names'])}; both have the same. Evaluate on data of its classes."
         )
-    reader = FrameReader.of_record(model.metadata["events"])
+    reader = read_record(model.metadata["events"])
     found = evaluate_clips(model, clips, reader, batch_size=batch_size)
     said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['clips']} clips"
     return {"data": given["data"], "split": split, **found}, said

@@ -61,9 +61,9 @@ def verb(
     elif recipe.task["name"] in ("mqar", "passkey"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
     elif recipe.task["name"] == "events":
-        typer.echo(
-            f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive watch RECORDING --model {folder}"
-        )
+        typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
+        if recipe.task.get("window"):
+            typer.echo(f"spikedrive watch RECORDING --model {folder}")
     elif recipe.task["name"] == "lm":
         typer.echo(f"{folder}\nspikedrive generate {folder} --prompt TEXT")
     elif recipe.task["name"] == "text_classification":
@@ -102,7 +102,7 @@ def resolve(
             recipe = recall(target, task)
         elif data is None:
             what, example = ("text", "shakespeare") if reads_text else ("images", "fashion_mnist_mini")
-            if get_card(target).input == "frames":
+            if get_card(target).input in ("frames", "points"):
                 what, example = "events", "saccades_fashion_mini"
             raise ConfigError(
                 f"train got the model {target} and no {what}; a model is trained on --data FOLDER, a recipe "
@@ -110,7 +110,7 @@ def resolve(
             )
         elif task == "masked":
             recipe = masked_pretraining(target, data)
-        elif task == "events" or (task is None and get_card(target).input == "frames"):
+        elif task == "events" or (task is None and get_card(target).input in ("frames", "points")):
             recipe = event_clips(target, data)
         elif get_card(target).task == "text_classification":
             recipe = labelled_texts(target, data)

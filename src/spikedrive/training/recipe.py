@@ -75,7 +75,7 @@ class Recipe:
     {"name": "passkey"} with `length` (tokens of a text), `pairs` or `digits`, `samples` (texts to choose by), `steps`
     and for the passkey `tokenizer`, or {"name": "events"} with `window` (microseconds of a step; a clip's
     whole duration over the steps where it is left out), `steps`, `levels` (the largest count, 255), `size` (side of the
-    frames), `clips` (at the most) and `anytime`."""
+    frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

@@ -3,7 +3,7 @@
 from spikedrive.data.events.batch import batch_events
 from spikedrive.data.events.clips import Clips, EventSet, PackedClips
 from spikedrive.data.events.events import EVENT, Events, Repairs, check_events
-from spikedrive.data.events.reading import FrameReader
+from spikedrive.data.events.reading import FrameReader, PointReader, Reader, read_record
 from spikedrive.data.events.recording import FORMATS, Recording, open_recording, write_recording
 from spikedrive.data.events.slices import Slice, slice_by_count, slice_by_time
 from spikedrive.data.events.sources import EVENT_SETS, list_event_splits, load_events
@@ -17,6 +17,8 @@ __all__ = [
     "Events",
     "FrameReader",
     "PackedClips",
+    "PointReader",
+    "Reader",
     "Recording",
     "Repairs",
     "Slice",
@@ -25,7 +27,8 @@ __all__ = [
     "list_event_splits",
     "load_events",
     "open_recording",
+    "read_record",
     "slice_by_count",
     "slice_by_time",
     "write_recording",
-]  # fmt: skip
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,17 @@ from torch import Tensor
 from spikedrive.data.events.batch import batch_events
 from spikedrive.data.events.events import Events
 from spikedrive.errors import ConfigError, DataError
-from spikedrive.ops.events import frames
+from spikedrive.ops.events import frames, points
+
+
+class Reader(Protocol):
+    """From clips to what a model takes; its record is kept in checkpoints, for `read_record`."""
+
+    @property
+    def record(self) -> dict[str, Any]: ...
+
+    def __call__(self, clips: Sequence[Events], seed: int = 0) -> Tensor: ...
+
 
 MOST = 255
 """The largest count: one byte, which the engine takes."""
@@ -80,8 +90,8 @@ class FrameReader:
         """JSON values from which `of_record` makes this reader again."""
         return {"kind": "frames", **asdict(self)}
 
-    def __call__(self, clips: Sequence[Events]) -> Tensor:
-        """The frames of each clip."""
+    def __call__(self, clips: Sequence[Events], seed: int = 0) -> Tensor:
+        """The frames of each clip; nothing is drawn."""
         if not clips:
             return torch.zeros(self.steps, 0, 2, self.height, self.width)
         batch = batch_events(clips)
@@ -120,3 +130,56 @@ class FrameReader:
                 f"Events of a sensor of {width} x {height} came for frames of {self.width} x {self.height}; a sensor "
                 "as large or larger is taken. Use a network for smaller frames."
             )
+
+
+@dataclass(frozen=True)
+class PointReader:
+    """Points of each clip: x, y and t of so many of its events between 0 and 1, drawn by the seed.
+
+    *Shapes*: clips -> (B, number, 3) fp32, or 4 with `polarity`.
+    *Raises*: ConfigError for a number below 1.
+
+    >>> clip = Events.of([0, 5, 10], [0, 1, 3], [0, 1, 0], [1, 1, 0], width=4, height=2)
+    >>> PointReader(number=3)([clip])[0].tolist()[1]
+    [0.3333333432674408, 1.0, 0.5]
+    """
+
+    number: int
+    polarity: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.number, int) or isinstance(self.number, bool) or self.number < 1:
+            raise ConfigError(
+                f"PointReader got number={self.number!r}; it takes a whole number of at least 1. Change number."
+            )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """JSON values from which `read_record` makes this reader again."""
+        return {"kind": "points", **asdict(self)}
+
+    def __call__(self, clips: Sequence[Events], seed: int = 0) -> Tensor:
+        """The points of each clip."""
+        # each clip by itself, so that its points do not depend on those beside it
+        drawn = [
+            points(batch_events([clip]), number=self.number, polarity=self.polarity, seed=seed).points
+            for clip in clips
+        ]
+        return torch.cat([torch.zeros(0, self.number, 4 if self.polarity else 3), *drawn])
+
+
+def read_record(record: Mapping[str, Any]) -> FrameReader | PointReader:
+    """The reader that `record` came from.
+
+    *Raises*: ConfigError for a record of something else.
+    """
+    fields = dict(record)
+    if fields.pop("kind", None) != "points":
+        return FrameReader.of_record(record)
+    try:
+        return PointReader(**fields)
+    except TypeError as error:
+        raise ConfigError(
+            f"The record of how events are read does not fit ({error}); it is that of PointReader(...).record. "
+            "Correct it."
+        ) from error

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.data.events import EventSet
-from spikedrive.data.events.reading import FrameReader
+from spikedrive.data.events.reading import Reader
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.tasks import classify
 
@@ -17,7 +17,7 @@ from spikedrive.tasks import classify
 def evaluate_clips(
     model: nn.Module,
     clips: EventSet,
-    reader: FrameReader,
+    reader: Reader,
     *,
     batch_size: int = 64,
     rank: int = 0,
@@ -51,11 +51,11 @@ def evaluate_clips(
 
 
 def read_batches(
-    clips: EventSet, reader: FrameReader, batch_size: int, *, rank: int = 0, world: int = 1
+    clips: EventSet, reader: Reader, batch_size: int, *, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Frames and labels of this process's share, in order.
+    """What the model takes, and the labels, of this process's share, in order.
 
-    *Shapes*: (T, n, 2, H, W), (n,).
+    *Shapes*: (T, n, 2, H, W) or (n, N, D), labels (n,).
     *Raises*: DataError for no clips.
     """
     if not len(clips):

@@ -1,4 +1,4 @@
-"""From a recipe to labelled clips of events, a model of frames and the batches of an epoch."""
+"""From a recipe to labelled clips of events, a model of frames or points and the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from spikedrive.blocks import SpikingModel
 from spikedrive.data import generator
 from spikedrive.data.events import Events, EventSet
-from spikedrive.data.events.reading import MOST, FrameReader
+from spikedrive.data.events.reading import MOST, FrameReader, PointReader
 from spikedrive.data.events.sources import load_events
 from spikedrive.data.transforms import one_hot
 from spikedrive.errors import ConfigError, DataError
@@ -23,7 +23,7 @@ from spikedrive.training.prepare.part import AUGMENT, MODEL, ORDER, SPLIT, WEIGH
 from spikedrive.training.recipe import Recipe
 
 NAME = "events"
-KEYS = ("window", "steps", "levels", "size", "clips", "anytime")
+KEYS = ("window", "steps", "levels", "size", "points", "clips", "anytime")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Clips:
 
     train: EventSet
     validation: EventSet
-    reader: FrameReader
+    reader: FrameReader | PointReader
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -47,14 +47,15 @@ class Clips:
     @property
     def metadata(self) -> dict[str, Any]:
         """What a checkpoint says about them; the engine, which takes bytes divided by 255, is told to undo that."""
-        return {
+        known = {
             "class_names": list(self.train.class_names),
             "events": self.reader.record,
             "sensor": [self.train.width, self.train.height],
-            "input_size": [2, self.reader.height, self.reader.width],
-            "mean": [0.0, 0.0],
-            "std": [1 / 255, 1 / 255],
         }
+        if isinstance(self.reader, PointReader):
+            return known
+        size = [2, self.reader.height, self.reader.width]
+        return {**known, "input_size": size, "mean": [0.0, 0.0], "std": [1 / 255, 1 / 255]}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -65,13 +66,13 @@ class Clips:
 def prepare_clips(recipe: Recipe) -> Clips:
     """The recipe's training clips, divided into training and validation; no test clip is opened.
 
-    *Raises*: ConfigError for a model that takes no frames, or an unknown key; DataError for the clips.
+    *Raises*: ConfigError for a model that takes neither frames nor points, or an unknown key; DataError for the clips.
     """
     card = get_card(recipe.model)
-    if recipe.model_args.get("input", card.input) != "frames":
+    if recipe.model_args.get("input", card.input) not in ("frames", "points"):
         raise ConfigError(
-            f"The task {NAME!r} got {recipe.model}, whose input is {card.input}; it trains models of frames. Choose "
-            "one of `spikedrive models` whose input is frames, or set model_args.input=frames where the model takes it."
+            f"The task {NAME!r} got {recipe.model}, whose input is {card.input}; it trains models of frames or points. "
+            "Choose one of `spikedrive models`, or set model_args.input=frames where the model takes it."
         )
     strange = [f"task.{key}" for key in recipe.task if key not in ("name", *KEYS)]
     strange += [key for key in ("teacher", "image_size") if getattr(recipe, key)]
@@ -95,8 +96,16 @@ def prepare_clips(recipe: Recipe) -> Clips:
     return Clips(train, validation, _reader(recipe, whole))
 
 
-def _reader(recipe: Recipe, clips: EventSet) -> FrameReader:
+def _reader(recipe: Recipe, clips: EventSet) -> FrameReader | PointReader:
     card = get_card(recipe.model)
+    points = recipe.model_args.get("input", card.input) == "points"
+    own = ("points",) if points else ("window", "steps", "levels", "size", "anytime")
+    strange = [key for key in recipe.task if key not in ("name", "clips", *own)]
+    if strange:
+        raise unfit(strange[0], recipe.task[strange[0]], f"nothing for a model of {card.input}")
+    if points:
+        channels = recipe.model_args.get("in_channels", card.input_size[0])
+        return PointReader(task_number(recipe, "points", card.input_size[1], int, 1), polarity=channels > 3)
     steps = task_number(recipe, "steps", recipe.model_args.get("steps", card.steps), int, 1)
     window = task_number(recipe, "window", None, int, 1)
     levels = task_number(recipe, "levels", MOST, int, 1)
@@ -115,7 +124,8 @@ def prepare_clip_model(recipe: Recipe, data: Clips) -> tuple[SpikingModel, list[
     """
     torch.manual_seed(seed_of(recipe, WEIGHTS))
     classes = data.train.class_names
-    defaults = {"steps": data.reader.steps, "in_channels": 2}
+    reader = data.reader
+    defaults = {"steps": reader.steps, "in_channels": 2} if isinstance(reader, FrameReader) else {}
     model = create_model(recipe.model, **{**defaults, **recipe.model_args, "classes": len(classes)})
     if recipe.weights is None:
         return model, []
@@ -149,7 +159,8 @@ class ClipBatches:
                 first = step * recipe.batch_size + k * size
                 chosen = order[first : first + size]
                 clips, targets = self._augmented(chosen, epoch, step, k)
-                x, seed = self._data.reader(clips), seed_of(recipe, MODEL, epoch, step, k)
+                seed = seed_of(recipe, MODEL, epoch, step, k)
+                x = self._data.reader(clips, seed)
                 parts.append(Part(x.to(self._device), targets.to(self._device), seed, size))
             yield parts
 
