@@ -87,6 +87,17 @@ def test_data_of_a_sequence_is_counted_along_its_batch_axis() -> None:
     assert result.totals["additions"] == 3 * 5 * 2
 
 
+def test_a_part_of_the_samples_is_viewed_like_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a part along axis 1 is not in one piece
+    x = torch.ones(3, 4, 5)
+    net = Net(
+        lambda x, n, fc: fc(n(x.view(-1, 5)[None])), n=LIF(threshold=0.4), fc=nn.Linear(5, 2, bias=False)
+    )
+    whole = audit(net, x[:, :2].contiguous(), data=x, batch_axis=1)
+    monkeypatch.setattr("spikedrive.auditing.measure.LARGEST_TENSOR", 30)
+    assert audit(net, x[:, :2].contiguous(), data=x, batch_axis=1) == whole
+
+
 def test_a_repeated_static_input_is_counted_as_papers_do_and_said_so() -> None:
     net = Net(lambda x, e, c: c(e(x).flatten(0, 1)), e=Direct(4), c=nn.Conv2d(1, 2, 3, bias=False))
     row = audit(net, torch.rand(1, 1, 5, 5)).layers[0]
