@@ -1,7 +1,7 @@
 """Small models for event cameras on a simulated set, each with its ANN twin: accuracy, density, additions and energy.
 
 Usage: python benchmarks/event_models.py [NAME ...] [--seeds 0 1 2] [--data saccades_fashion_mini] [--out runs/events]
-       [--epochs N] [--clips N]
+       [--epochs 12] [--clips 2000]
 
 One run after another, each resumable and left alone where it is finished; then every finished run of the same settings
 is judged on the test clips and audited on 64 training clips, as it would be deployed. The twins have ReLU in place of
@@ -82,8 +82,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", default="saccades_fashion_mini")
     parser.add_argument("--out", type=Path, default=Path("runs/events"))
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--clips", type=int)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--clips", type=int, default=2000)
     options = parser.parse_args()
     results.refuse_while_red()
     torch.set_num_threads(1)
