@@ -143,9 +143,7 @@ def _chunks(graph: Graph, data: tuple[Tensor, ...], samples: int) -> Iterator[tu
     size = max(1, min(samples, LARGEST_TENSOR // max(1, largest))) if graph.dynamic else graph.batch
     for start in range(0, samples, size):
         # the program's views hold for an example in one piece; a part of a batch along axis 1 is not
-        yield tuple(
-            x.narrow(graph.batch_axis, start, min(size, samples - start)).contiguous() for x in data
-        )
+        yield tuple(x.narrow(graph.batch_axis, start, min(size, samples - start)).contiguous() for x in data)
 
 
 def _run(graph: Graph, inputs: tuple[Tensor, ...]) -> Iterator[tuple[str, Any]]:
