@@ -45,6 +45,18 @@ TINY: list[tuple[str, dict[str, Any], int]] = [
     ("ms_resnet*", {"widths": (8, 16), "depths": (1, 2)}, 16),
     ("spiking_vgg*", {"widths": ((8, 8), (8, 16, 16)), "pooled": 4, "hidden": (16, 16, 16)}, 16),
     (
+        "mmhco*",
+        {
+            "widths": (8, 16),
+            "depths": (1, 1),
+            "image_size": 16,
+            "layer_scale": 1.0,
+            "policy": (8, 8),
+            "drop_path": 0.0,
+        },
+        16,
+    ),
+    (
         "spikepoint_*",
         {"widths": (8, 16), "last": 16, "hidden": 16, "votes": 2, "groups": 8, "neighbours": 4},
         32,
@@ -115,6 +127,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "asa": ("asa_csnn", {}),
     "ta": ("ta_snn_gesture", {}),
     "points": ("spikepoint_small", {"steps": 4, "hidden": 32, "votes": 5}),
+    "mmhco": ("mmhco_nano", {"dropout": 0.0}),
+    "mmhco_spiking": ("mmhco_spiking_nano", {"dropout": 0.0}),
     "csnn": ("csnn_asl", {"neuron": {"name": "LIF", "threshold": 0.25}}),
     "qsd": ("qsd_transformer_15m", {}),
     "qsd_nano": ("qsd_transformer_nano", {}),

@@ -45,7 +45,8 @@ def test_card_says_what_is_built(name: str) -> None:
         assert sum(p.numel() for p in released.parameters()) == card.params_released
     assert (model.classes, model.steps, model.input) == (card.classes, card.steps, card.input)
     assert model.in_channels == card.input_size[0]
-    assert max(n.domain.levels for n in model.neurons().values()) == card.levels
+    # one of real numbers has no neurons
+    assert max((n.domain.levels for n in model.neurons().values()), default=1) == card.levels
     assert card.paper
     assert card.licence
 
