@@ -13,6 +13,7 @@ from spikedrive.blocks.conv import (
     SepConv,
     attended_conv,
 )
+from spikedrive.blocks.dense import DenseTask, PoseHead, PyramidDecoder, SegmentHead, make_head
 from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchMerging, PatchStem
 from spikedrive.blocks.fuse import fuse
 from spikedrive.blocks.init import Init, check_init, initialise_pyramid, spread_over_levels
@@ -51,15 +52,18 @@ from spikedrive.blocks.tdbn import TdBN
 
 __all__ = [
     "MLP", "Attended", "AxialMixer", "ChannelMixer", "ChannelNorm", "ClassifyHead", "Connect", "ConvBN",
-    "DepthwisePointwise",
+    "DenseTask", "DepthwisePointwise",
     "DistilledLinear", "Downsample", "DropPath", "Dropout", "EveryStep", "FlatHead", "FrequencyTables",
     "HeatMixer", "Init", "InputKind",
     "LayerNormHead", "LayerScale", "LearnedStep", "LinearChain", "MapNorm", "MeanOverTime", "MembraneBlock",
     "MembraneShortcut",
     "ModelCard", "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding",
-    "PatchMerging", "PatchStem", "PointwiseMixer", "PositionNormConv", "RepConv", "RepPointwise", "Route",
-    "SEWShortcut", "Scope", "SepConv", "Similarity", "SpaceTimeAttention", "SpikeAttention", "SpikeMask",
+    "PatchMerging", "PatchStem", "PointwiseMixer", "PoseHead", "PositionNormConv", "PyramidDecoder",
+    "RepConv", "RepPointwise", "Route",
+    "SEWShortcut", "Scope", "SegmentHead", "SepConv", "Similarity", "SpaceTimeAttention", "SpikeAttention", "SpikeMask",
     "SpikingModel", "Stage", "TdBN", "WindowAttention", "attended_conv", "check_init",
-    "describe_neuron", "fuse", "initialise_pyramid", "integer_neuron", "make_neuron", "make_sequence_mixer",
-    "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels", "spread_over_levels",
+    "describe_neuron",
+    "fuse", "initialise_pyramid", "integer_neuron", "make_head", "make_neuron",
+    "make_sequence_mixer", "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels",
+    "spread_over_levels",
 ]  # fmt: skip

@@ -173,6 +173,7 @@ def _card_of(model: SpikingModel, entry: Entry, arguments: Mapping[str, Any]) ->
         classes=model.classes,
         steps=model.steps,
         input=model.input,
+        task=getattr(model, "task", entry.card.task),
         params=sum(p.numel() for p in counted if p.requires_grad),
         params_released=None,
         params_derived=False,

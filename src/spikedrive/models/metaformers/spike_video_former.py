@@ -5,7 +5,8 @@ arXiv 2505.10352 (ICML 2025); code JimmyZou/SpikeVideoFormer, which could not be
 and from a public copy of its backbone's layout, which `remap` reads.
 
 *Where we differ*: `scope="past"` is ours: a token sees the frames up to its own, so that the network is causal and
-streams. The heads for pose tracking and segmentation are not here. The energy of its card is published, not measured.
+streams. The heads for pose (key points; a body model's parameters in the paper) and segmentation are ours, see
+`blocks.dense`. The energy of its card is published, not measured.
 
 *Expected*: the published figure stands in the card, and begins with weights of ImageNet; nothing was trained here.
 
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from spikedrive.blocks import (
     MLP,
-    ClassifyHead,
+    DenseTask,
     Init,
     InputKind,
     MembraneBlock,
@@ -38,6 +39,7 @@ from spikedrive.blocks import (
     SpikingModel,
     check_init,
     initialise_pyramid,
+    make_head,
     pyramid_features,
     pyramid_stages,
 )
@@ -47,14 +49,18 @@ from spikedrive.neurons.neuron import check_number
 
 
 class SpikeVideoFormer(SpikingModel):
-    """Stages of downsampling and blocks, mean over positions, one spiking linear head, mean over frames.
+    """Stages of downsampling and blocks, and the head of the task.
+
+    The head of "classify" takes the mean over positions, one spiking linear layer, and the mean over frames; "segment"
+    answers with a class for every pixel and "pose" with key points, in every frame (`blocks.dense`). `classes` counts
+    the classes, for pose the points.
 
     `widths`, `depths` and `strides` name one value a stage; the last `transformer_stages` hold transformer blocks with
     `SpaceTimeAttention` of that `similarity` and `scope`, the others convolution blocks. The remaining arguments are
     those of `MetaSpikeformer`.
 
-    *Shapes*: x (T, B, C, H, W), any T, or (B, C, H, W) for `input="image"` -> (B, K). `forward_features` gives one
-    level a stage.
+    *Shapes*: x (T, B, C, H, W), any T, or (B, C, H, W) for `input="image"` -> (B, K); for "segment"
+    (T, B, K, H, W), for "pose" (T, B, K, 2), shares of width and height. `forward_features` gives one level a stage.
     *Multiplies*: the first convolution (pixels); as released, 1 x 1 convolutions behind depthwise ones and inside
     RepConv, until `fuse(model, dense_separable=True)`.
     *Raises*: ConfigError for lists of unequal length and other arguments out of range.
@@ -69,6 +75,7 @@ class SpikeVideoFormer(SpikingModel):
         transformer_stages: int = 2,
         similarity: Similarity = "hamming",
         scope: Scope = "clip",
+        task: DenseTask = "classify",
         stem_kernel: int = 7,
         separable_kernel: int = 7,
         separable_ratio: float = 2,
@@ -112,12 +119,16 @@ class SpikeVideoFormer(SpikingModel):
             widths, depths, strides, in_channels=in_channels, block=block, stem_kernel=stem_kernel, bias=bias,
             drop_path=drop_path, neuron=neuron,
         )  # fmt: skip
-        self.head = ClassifyHead(widths[-1], classes, neuron=neuron)
+        self.task: DenseTask = task
+        self.head = make_head(task, widths, strides, classes, neuron=neuron)
         initialise_pyramid(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K)."""
+        """Logits (B, K) or (T, B, K, H, W), or points (T, B, K, 2)."""
+        size = (x.shape[-2], x.shape[-1])
         x = self.encode(x)
+        if self.task != "classify":
+            return self.head(pyramid_features(self.stages, x, None), size)
         for stage in self.stages:
             x = stage(x)
         return self.head(x)
