@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikedrive.data.batching import batches, count_batches
     from spikedrive.data.decoding import decode
+    from spikedrive.data.events.datasets.hardvs import HARDVS2
     from spikedrive.data.images import ImageSet
     from spikedrive.data.pictures import read_image
     from spikedrive.data.seeds import generator
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from spikedrive.data.stacking import collate
 
 _HOME = {
+    "HARDVS2": "events.datasets.hardvs",
     "ImageSet": "images", "batches": "batching", "collate": "stacking", "count_batches": "batching",
     "decode": "decoding", "generator": "seeds", "list_splits": "sources", "load_images": "sources",
     "read_image": "pictures",
 }  # fmt: skip
 
 __all__ = [
-    "ImageSet", "batches", "collate", "count_batches", "decode", "generator", "list_splits", "load_images",
+    "HARDVS2", "ImageSet", "batches", "collate", "count_batches", "decode", "generator", "list_splits", "load_images",
     "read_image",
 ]  # fmt: skip
 

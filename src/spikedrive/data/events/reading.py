@@ -169,7 +169,7 @@ class PointReader:
 
 
 def read_record(record: Mapping[str, Any]) -> FrameReader | PointReader:
-    """The reader that `record` came from.
+    """The reader of events that `record` came from.
 
     *Raises*: ConfigError for a record of something else.
     """
