@@ -84,7 +84,7 @@ def verb(
         lm = loaded.card is not None and loaded.card.task == "lm"
         kinds = ("perplexity", "mqar", "passkey") if lm else ("accuracy",)
     else:
-        kinds = ("accuracy", "anytime")
+        kinds = ("accuracy",) if loaded.metadata.get("task") in _OF_VIDEO else ("accuracy", "anytime")
     learned = str(loaded.metadata.get("task"))
     chosen = task or (learned if learned in kinds else kinds[0])
     if chosen not in kinds:
@@ -118,6 +118,8 @@ def verb(
     emit({"run": run, "task": chosen, **found}, said, as_json)
 
 
+_OF_VIDEO = ("video", "segment", "pose")
+
 Found = tuple[dict[str, Any], str]
 """What goes into the JSON, and the same for people."""
 
@@ -125,6 +127,8 @@ Found = tuple[dict[str, Any], str]
 def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
     if _model.input == "tokens":
         return _accuracy_of_texts(_model, given, batch_size)
+    if _model.metadata.get("task") in _OF_VIDEO:
+        return _figures_of_video(_model, given, batch_size)
     if "events" in _model.metadata:
         return _accuracy_of_clips(_model, given, batch_size)
     from spikedrive.cli.target import images_for, load_trained
@@ -242,6 +246,21 @@ def _accuracy_of_clips(model: SpikingModel, given: dict[str, Any], batch_size: i
     found = evaluate_clips(model, clips, reader, batch_size=batch_size)
     said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['clips']} clips"
     return {"data": given["data"], "split": split, **found}, said
+
+
+def _figures_of_video(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
+    from spikedrive.data.video import load_video
+    from spikedrive.training import evaluate_video
+
+    split, learned = given.get("split", "test"), model.metadata["task"]
+    found = evaluate_video(model, load_video(given["data"], split), learned, batch_size=batch_size)
+    judged = {
+        "video": f"accuracy {found['accuracy']:.2%}",
+        "segment": f"mIoU {found.get('miou', 0):.2%}, pixels {found['accuracy']:.2%}",
+        "pose": f"PCK {found['accuracy']:.2%}, off by {found.get('pixel_error', 0):.2f} pixels",
+    }[learned]
+    said = f"{judged}, loss {found['loss']:.4f} on {found['clips']} clips"
+    return {"data": given["data"], "split": split, "learned": learned, **found}, said
 
 
 def _perplexity(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:

@@ -37,7 +37,7 @@ def verb(
         typer.Option(
             help="What is learned: classify, masked (pretraining on images without labels), lm (text), "
             "text_classification, events (clips of an event camera), or to recall: mqar and passkey, which make their "
-            "texts. The model decides where this is left out."
+            "texts. Of video video (the class of a clip), segment and pose. The model decides where this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
@@ -60,6 +60,8 @@ def verb(
         typer.echo(f"{folder}\nspikedrive train {recipe.model} --data LABELLED --weights {folder}")
     elif recipe.task["name"] in ("mqar", "passkey"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
+    elif recipe.task["name"] in ("video", "segment", "pose"):
+        typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
     elif recipe.task["name"] == "events":
         typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
         if recipe.task.get("window"):
@@ -83,6 +85,7 @@ def resolve(
 
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
+    from spikedrive.data.video import VIDEO_SETS
     from spikedrive.models import get_card, list_models
     from spikedrive.recipes import (
         RECIPES,
@@ -92,6 +95,7 @@ def resolve(
         masked_pretraining,
         recall,
         text_folder,
+        video_clips,
     )
 
     if target in RECIPES:
@@ -110,6 +114,10 @@ def resolve(
             )
         elif task == "masked":
             recipe = masked_pretraining(target, data)
+        elif task == "video" or task == "segment" or task == "pose":
+            recipe = video_clips(target, data, task)
+        elif task is None and data in VIDEO_SETS:
+            recipe = video_clips(target, data)
         elif task == "events" or (task is None and get_card(target).input in ("frames", "points")):
             recipe = event_clips(target, data)
         elif get_card(target).task == "text_classification":

@@ -31,6 +31,8 @@ class Place:
     best_accuracy: float = -1.0
     best_epoch: int = 0
     best_loss: float = math.inf
+    best_figures: dict[str, float] = field(default_factory=dict)
+    """What else was measured where the best weights were."""
     seconds: float = 0.0
     firing_rate: float | None = None
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])

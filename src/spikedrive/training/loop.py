@@ -242,10 +242,12 @@ class _Session:
             weights = checkpoint.model_state(self.plain)
             val_loss, val_accuracy = self._validate()
         better = (val_accuracy, -val_loss) > (place.best_accuracy, -place.best_loss)
+        figures = self.objective.figures(val_loss)
         if better:
+            place.best_figures = figures
             place.best_accuracy, place.best_loss, place.best_epoch = val_accuracy, val_loss, place.epoch
         if self.fabric.is_global_zero:
-            metadata = self._metadata(val_loss, val_accuracy)
+            metadata = self._metadata(val_loss, val_accuracy, figures)
             paths = [self.folder.last, self.folder.best] if better else [self.folder.last]
             checkpoint.save_weights(self.product, self.objective.weights(weights), paths, metadata)
         loss, right, count, seconds = place.sums
@@ -257,7 +259,7 @@ class _Session:
             **self._judged({"accuracy": right / count}),
             "val_loss": val_loss,
             **self._judged({"val_accuracy": val_accuracy}),
-            **self.objective.figures(val_loss),
+            **figures,
             "lr": self.inner.param_groups[0]["lr"],
         }
         self._emit(self._line(line, count / seconds), bar)
@@ -318,14 +320,14 @@ class _Session:
         self.place = checkpoint.Place(**state["place"])
         return Marks(**state["marks"])
 
-    def _metadata(self, val_loss: float, val_accuracy: float) -> dict[str, Any]:
+    def _metadata(self, val_loss: float, val_accuracy: float, figures: dict[str, float]) -> dict[str, Any]:
         return {
             **self.data.metadata,
             "data": self.recipe.data,
             "epoch": self.place.epoch,
             "val_loss": val_loss,
             **self._judged({"val_accuracy": val_accuracy}),
-            **self.objective.figures(val_loss),
+            **figures,
             **({} if self.objective.has_accuracy else {"task": self.recipe.task["name"]}),
         }
 
@@ -334,7 +336,7 @@ class _Session:
         return {
             **self._judged({"val_accuracy": place.best_accuracy}),
             "val_loss": place.best_loss,
-            **self.objective.figures(place.best_loss),
+            **place.best_figures,
             "best_epoch": place.best_epoch,
             "epochs": place.epoch,
             "steps": place.step,

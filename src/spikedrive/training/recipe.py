@@ -18,7 +18,18 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-TASKS = ("classify", "masked", "lm", "mqar", "passkey", "text_classification", "events")
+TASKS = (
+    "classify",
+    "masked",
+    "lm",
+    "mqar",
+    "passkey",
+    "text_classification",
+    "events",
+    "video",
+    "segment",
+    "pose",
+)
 
 Class = TypeVar("Class", bound=type)
 
@@ -63,7 +74,8 @@ class Recipe:
     """A name that `list_models()` knows."""
     data: str
     """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes,
-    for text_classification that `data.text.load_labelled` takes, for events that `data.events.load_events` takes; the
+    for text_classification that `data.text.load_labelled` takes, for events that `data.events.load_events` takes,
+    for video, segment and pose that `data.video.load_video` takes; the
     names of the tasks mqar and passkey, which make their own."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
@@ -75,7 +87,9 @@ class Recipe:
     {"name": "passkey"} with `length` (tokens of a text), `pairs` or `digits`, `samples` (texts to choose by), `steps`
     and for the passkey `tokenizer`, or {"name": "events"} with `window` (microseconds of a step; a clip's
     whole duration over the steps where it is left out), `steps`, `levels` (the largest count, 255), `size` (side of the
-    frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`."""
+    frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`, or, of clips of
+    video, {"name": "video"} (the class of a clip), {"name": "segment"} (that of every pixel) and {"name": "pose"} (key
+    points) with `clips`."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

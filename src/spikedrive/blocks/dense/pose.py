@@ -16,7 +16,7 @@ from spikedrive.ops.fold import over_time
 class PoseHead(nn.Module):
     """Key points of every frame, regressed from the coarsest level, averaged to `size` x `size` positions.
 
-    *Equation*: y = W2 N(BN(W1 N(pool(x)))) + b.
+    *Equation*: y = W2 N(BN(W1 N(pool(x)))) + b + 1/2.
     *Shapes*: the levels (T, B, C_i, H_i, W_i), of which the last is taken -> (T, B, K, 2), (x, y).
     *Units*: shares of the frame's width and height: the centre of the pixel in column i and row j of W x H pixels is
     ((i + 0.5) / W, (j + 0.5) / H). Nothing is cut off, so that a point may lie beyond the edge.
@@ -41,4 +41,5 @@ class PoseHead(nn.Module):
         """Points of every frame; `size` is that of the frames, of which the answer is a share."""
         s = self.in_neuron(flat_positions(levels[-1], self.size))
         y = over_time(self.hidden, s[..., None, None]).flatten(2)
-        return self.linear(self.neuron(y)).unflatten(2, (-1, 2))
+        # a network that knows nothing yet points at the middle
+        return self.linear(self.neuron(y)).unflatten(2, (-1, 2)) + 0.5

@@ -12,7 +12,8 @@ from spikedrive.training.objectives.language import NextToken
 from spikedrive.training.objectives.masked import PaintMasked
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.objectives.recall import AnswerRecall
-from spikedrive.training.prepare import Clips, Data, Labelled, Recall, Text
+from spikedrive.training.objectives.video import WatchVideo
+from spikedrive.training.prepare import Clips, Data, Labelled, Recall, Text, Videos
 from spikedrive.training.recipe import TASKS, Recipe
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "NextToken",
     "Objective",
     "PaintMasked",
+    "WatchVideo",
     "prepare_objective",
 ]
 
@@ -37,6 +39,8 @@ def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: 
         raise unknown_name("task", str(name), TASKS)
     if isinstance(data, Clips):
         return ClassifyClips(model, recipe, len(data.train.class_names))
+    if isinstance(data, Videos):
+        return WatchVideo(model, recipe, data)
     if isinstance(data, Labelled):
         return ClassifyText(model, recipe)
     if isinstance(data, Text):

@@ -17,17 +17,26 @@ from spikedrive.training.prepare.labelled import (
 from spikedrive.training.prepare.part import Part
 from spikedrive.training.prepare.recall import Recall, RecallBatches, prepare_recall, prepare_recall_model
 from spikedrive.training.prepare.text import Text, TextBatches, prepare_language_model, prepare_text
+from spikedrive.training.prepare.video import (
+    HEADS,
+    VideoBatches,
+    Videos,
+    prepare_video_model,
+    prepare_videos,
+)
 from spikedrive.training.recipe import Recipe
 
 __all__ = [
     "AnyBatches", "Batches", "ClipBatches", "Clips", "Data", "Images", "Labelled", "LabelledBatches", "Part",
-    "Recall", "RecallBatches", "Text", "TextBatches", "batches_of", "model_for", "prepare_clip_model",
+    "Recall", "RecallBatches", "Text", "TextBatches",
+    "VideoBatches", "Videos", "batches_of", "model_for", "prepare_clip_model",
     "prepare_clips", "prepare_data", "prepare_images", "prepare_labelled", "prepare_language_model",
     "prepare_model", "prepare_recall", "prepare_text", "prepare_text_classifier",
+    "prepare_video_model", "prepare_videos",
 ]  # fmt: skip
 
-Data = Clips | Images | Labelled | Recall | Text
-AnyBatches = Batches | ClipBatches | LabelledBatches | RecallBatches | TextBatches
+Data = Clips | Images | Labelled | Recall | Text | Videos
+AnyBatches = Batches | ClipBatches | LabelledBatches | RecallBatches | TextBatches | VideoBatches
 
 
 def prepare_data(recipe: Recipe) -> Data:
@@ -38,6 +47,8 @@ def prepare_data(recipe: Recipe) -> Data:
     name = recipe.task.get("name")
     if name == "events":
         return prepare_clips(recipe)
+    if name in HEADS:
+        return prepare_videos(recipe)
     if name == NAME:
         return prepare_labelled(recipe)
     if name in ("mqar", "passkey"):
@@ -52,6 +63,8 @@ def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
     """
     if isinstance(data, Clips):
         return prepare_clip_model(recipe, data)
+    if isinstance(data, Videos):
+        return prepare_video_model(recipe, data)
     if isinstance(data, Labelled):
         return prepare_text_classifier(recipe, data)
     if isinstance(data, Recall):
@@ -70,6 +83,8 @@ def batches_of(
         return Batches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Clips):
         return ClipBatches(recipe, data, device=device, rank=rank, world=world)
+    if isinstance(data, Videos):
+        return VideoBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Labelled):
         return LabelledBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Recall):
