@@ -130,6 +130,16 @@ def test_a_hard_route_is_drawn_while_training_and_settled_afterwards() -> None:
     assert meet.policy[0].weight.grad is not None and meet.policy[0].weight.grad.any()
 
 
+def test_both_cameras_share_the_statistics_of_the_policy() -> None:
+    meet, a, b = fusion("soft").train(), maps(4, 8, C, H, W), maps(4, 8, C, H, W) + 3
+    for norm in (m for m in meet.policy if isinstance(m, nn.BatchNorm1d)):
+        norm.momentum = 1.0
+    meet(a, b)
+    means = torch.cat([a, b], 1).mean((3, 4)).flatten(0, 1)
+    hidden = nn.functional.leaky_relu(meet.policy[0](means), 0.1)
+    torch.testing.assert_close(meet.policy[2].running_mean, hidden.mean(0))
+
+
 def test_another_route_is_named() -> None:
     with pytest.raises(UnknownNameError, match="no route named 'harder'"):
         RoutedFusion(C, route="harder")  # type: ignore[arg-type]

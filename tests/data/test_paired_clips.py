@@ -152,8 +152,8 @@ EVENTS = Events.of([0, 10, 30], [0, 3, 3], [0, 0, 5], [1, 1, 0], width=4, height
 def test_a_step_shows_the_middle_of_its_part(count: int, steps: int, shown: list[int]) -> None:
     x = PairedReader(steps, 4, 6, inputs=("rgb",))([PairedClip(pictures(count), EVENTS)])
     assert x.shape == (steps, 1, 3, 6, 4)
-    assert ((x[:, 0, 0, 0, 0] + 1) * 127.5).round().tolist() == shown
-    assert (x[:, :, 1:] == -1).all()
+    assert (x[:, 0, 0, 0, 0] * 255).round().tolist() == shown
+    assert (x[:, :, 1:] == 0).all()
 
 
 def test_channels_stand_in_the_order_of_the_cameras() -> None:
@@ -172,7 +172,7 @@ def test_pictures_of_events_are_read_as_pictures() -> None:
     clip = PairedClip(pictures(2), pictures(2) + 7)
     x = PairedReader(2, 4, 6, event_channels=3)([clip])
     assert x.shape == (2, 1, 6, 6, 4)
-    assert ((x[:, 0, 3, 0, 0] + 1) * 127.5).round().tolist() == [7, 8]
+    assert (x[:, 0, 3, 0, 0] * 255).round().tolist() == [7, 8]
 
 
 def test_a_record_gives_the_reader_back() -> None:

@@ -232,17 +232,18 @@ def _accuracy_of_texts(model: SpikingModel, given: dict[str, Any], batch_size: i
 
 
 def _accuracy_of_clips(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
-    from spikedrive.data.events import load_events, read_record
+    from spikedrive.data.events import PairedReader, load_events, load_paired, read_record
     from spikedrive.training import evaluate_clips
 
-    split = given.get("split", "test")
-    clips = load_events(given["data"], split)
+    split, record = given.get("split", "test"), model.metadata["events"]
+    two = PairedReader.of_record(record) if record.get("kind") == "paired" else None
+    clips = load_events(given["data"], split) if two is None else load_paired(given["data"], split)
     if list(clips.class_names) != list(model.metadata["class_names"]):
         raise ConfigError(
             f"{given['data']} has the classes {', '.join(clips.class_names)}, and the model learned "
             f"{', '.join(model.metadata['class_names'])}; both have the same. Evaluate on data of its classes."
         )
-    reader = read_record(model.metadata["events"])
+    reader: Any = read_record(record) if two is None else two
     found = evaluate_clips(model, clips, reader, batch_size=batch_size)
     said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['clips']} clips"
     return {"data": given["data"], "split": split, **found}, said

@@ -36,8 +36,9 @@ def verb(
         str | None,
         typer.Option(
             help="What is learned: classify, masked (pretraining on images without labels), lm (text), "
-            "text_classification, events (clips of an event camera), or to recall: mqar and passkey, which make their "
-            "texts. Of video video (the class of a clip), segment and pose. The model decides where this is left out."
+            "text_classification, events (clips of an event camera), paired (of two cameras), or to recall: mqar and "
+            "passkey, which make their texts. Of video video (the class of a clip), segment and pose. The model "
+            "and the data decide where this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
@@ -62,7 +63,7 @@ def verb(
         typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
     elif recipe.task["name"] in ("video", "segment", "pose"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
-    elif recipe.task["name"] == "events":
+    elif recipe.task["name"] in ("events", "paired"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
         if recipe.task.get("window"):
             typer.echo(f"spikedrive watch RECORDING --model {folder}")
@@ -85,6 +86,7 @@ def resolve(
 
     *Raises*: UnknownNameError, ConfigError, DataError.
     """
+    from spikedrive.data.events import is_paired
     from spikedrive.data.video import VIDEO_SETS
     from spikedrive.models import get_card, list_models
     from spikedrive.recipes import (
@@ -93,6 +95,7 @@ def resolve(
         image_folder,
         labelled_texts,
         masked_pretraining,
+        paired_clips,
         recall,
         text_folder,
         video_clips,
@@ -118,6 +121,8 @@ def resolve(
             recipe = video_clips(target, data, task)
         elif task is None and data in VIDEO_SETS:
             recipe = video_clips(target, data)
+        elif task == "paired" or (task is None and is_paired(data)):
+            recipe = paired_clips(target, data)
         elif task == "events" or (task is None and get_card(target).input in ("frames", "points")):
             recipe = event_clips(target, data)
         elif get_card(target).task == "text_classification":

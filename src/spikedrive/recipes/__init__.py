@@ -7,12 +7,13 @@ from spikedrive.recipes.fashion_mnist import fashion_mnist, fashion_mnist_mini
 from spikedrive.recipes.image_folder import image_folder
 from spikedrive.recipes.labelled_texts import labelled_texts
 from spikedrive.recipes.masked_pretraining import masked_pretraining
+from spikedrive.recipes.paired_clips import paired_clips
 from spikedrive.recipes.recall import recall
 from spikedrive.recipes.text_folder import text_folder
 from spikedrive.recipes.video_clips import video_clips
 
 __all__ = [
     "RECIPES", "cifar", "event_clips", "fashion_mnist", "fashion_mnist_mini", "get_recipe", "image_folder",
-    "imagenet", "labelled_texts", "list_recipes", "masked_pretraining", "moving_fashion", "moving_shapes", "recall",
-    "register_recipe", "shakespeare", "text_folder", "video_clips",
+    "imagenet", "labelled_texts", "list_recipes", "masked_pretraining", "moving_fashion", "moving_shapes",
+    "paired_clips", "recall", "register_recipe", "shakespeare", "text_folder", "video_clips",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ TASKS = (
     "passkey",
     "text_classification",
     "events",
+    "paired",
     "video",
     "segment",
     "pose",
@@ -75,7 +76,7 @@ class Recipe:
     data: str
     """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes,
     for text_classification that `data.text.load_labelled` takes, for events that `data.events.load_events` takes,
-    for video, segment and pose that `data.video.load_video` takes; the
+    for paired that `data.events.load_paired` takes, for video, segment and pose that `data.video.load_video` takes; the
     names of the tasks mqar and passkey, which make their own."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
@@ -87,8 +88,9 @@ class Recipe:
     {"name": "passkey"} with `length` (tokens of a text), `pairs` or `digits`, `samples` (texts to choose by), `steps`
     and for the passkey `tokenizer`, or {"name": "events"} with `window` (microseconds of a step; a clip's
     whole duration over the steps where it is left out), `steps`, `levels` (the largest count, 255), `size` (side of the
-    frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`, or, of clips of
-    video, {"name": "video"} (the class of a clip), {"name": "segment"} (that of every pixel) and {"name": "pose"} (key
+    frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`, or
+    {"name": "paired"} (two cameras) with `window`, `levels`, `clips` and `anytime`, or, of clips of video,
+    {"name": "video"} (the class of a clip), {"name": "segment"} (that of every pixel) and {"name": "pose"} (key
     points) with `clips`."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""

@@ -52,25 +52,22 @@ class RoutedFusion(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Both, each with what the other gives it."""
-        common = a * b
-        gates = over_time(self.weigh, torch.cat([a, b], 2)).sigmoid().chunk(2, 2)
-        first, second = (
-            self._chosen(x, (x, x - common, x * gate)) for x, gate in zip((a, b), gates, strict=True)
-        )
-        return first, second
+        common, gates = a * b, over_time(self.weigh, torch.cat([a, b], 2)).sigmoid().chunk(2, 2)
+        # as more samples of one batch, so that both share the statistics of the policy
+        x = torch.cat([a, b], 1)
+        ways = (x, x - torch.cat([common, common], 1), x * torch.cat(gates, 1))
+        shares = self._shares(over_time(self.policy, x.mean((3, 4))))[..., None, None, None].unbind(2)
+        first, second, third = (way * share for way, share in zip(ways, shares, strict=True))
+        a, b = (first + second + third).unflatten(1, (2, -1)).unbind(1)
+        return a, b
 
-    def _chosen(self, x: Tensor, ways: tuple[Tensor, ...]) -> Tensor:
-        logits = over_time(self.policy, x.mean((3, 4)))
+    def _shares(self, logits: Tensor) -> Tensor:
+        """How much of each way a frame takes, (T, B, 3)."""
         if self.route == "soft":
-            shares = logits.softmax(-1)
-        elif self.training:
-            shares = F.gumbel_softmax(logits, hard=True)
-        else:
-            shares = F.one_hot(logits.argmax(-1), 3).to(logits.dtype)
-        parts = [
-            way * share for way, share in zip(ways, shares[..., None, None, None].unbind(2), strict=True)
-        ]
-        return parts[0] + parts[1] + parts[2]
+            return logits.softmax(-1)
+        if self.training:
+            return F.gumbel_softmax(logits, hard=True)
+        return F.one_hot(logits.argmax(-1), 3).to(logits.dtype)
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""

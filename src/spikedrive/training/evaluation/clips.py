@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from spikedrive.data.events import EventSet
-from spikedrive.data.events.reading import Reader
 from spikedrive.errors import ConfigError, DataError
 from spikedrive.tasks import classify
+
+Clip = TypeVar("Clip")
+Seen = TypeVar("Seen", covariant=True)
+Read = TypeVar("Read", contravariant=True)
+
+
+class LabelledClips(Protocol[Seen]):
+    """Clips of one camera or two, as `EventSet` and `PairedSet` are."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Seen: ...
+
+
+class Reads(Protocol[Read]):
+    """From such clips to what a model takes."""
+
+    def __call__(self, clips: Sequence[Read], /) -> Tensor: ...
 
 
 @torch.no_grad()
 def evaluate_clips(
     model: nn.Module,
-    clips: EventSet,
-    reader: Reader,
+    clips: LabelledClips[Clip],
+    reader: Reads[Clip],
     *,
     batch_size: int = 64,
     rank: int = 0,
@@ -51,7 +74,7 @@ def evaluate_clips(
 
 
 def read_batches(
-    clips: EventSet, reader: Reader, batch_size: int, *, rank: int = 0, world: int = 1
+    clips: LabelledClips[Clip], reader: Reads[Clip], batch_size: int, *, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """What the model takes, and the labels, of this process's share, in order.
 

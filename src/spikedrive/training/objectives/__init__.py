@@ -6,20 +6,21 @@ from spikedrive.blocks import SpikingModel
 from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.training.distill import Teacher
 from spikedrive.training.objectives.classify import Classify
-from spikedrive.training.objectives.clips import ClassifyClips
+from spikedrive.training.objectives.clips import ClassifyClips, ClassifyPaired
 from spikedrive.training.objectives.labelled import ClassifyText
 from spikedrive.training.objectives.language import NextToken
 from spikedrive.training.objectives.masked import PaintMasked
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.objectives.recall import AnswerRecall
 from spikedrive.training.objectives.video import WatchVideo
-from spikedrive.training.prepare import Clips, Data, Labelled, Recall, Text, Videos
+from spikedrive.training.prepare import Clips, Data, Labelled, Paired, Recall, Text, Videos
 from spikedrive.training.recipe import TASKS, Recipe
 
 __all__ = [
     "AnswerRecall",
     "Classify",
     "ClassifyClips",
+    "ClassifyPaired",
     "ClassifyText",
     "NextToken",
     "Objective",
@@ -41,6 +42,8 @@ def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: 
         return ClassifyClips(model, recipe, len(data.train.class_names))
     if isinstance(data, Videos):
         return WatchVideo(model, recipe, data)
+    if isinstance(data, Paired):
+        return ClassifyPaired(model, recipe, None)
     if isinstance(data, Labelled):
         return ClassifyText(model, recipe)
     if isinstance(data, Text):

@@ -14,6 +14,8 @@ from spikedrive.training.objectives.classify import Classify
 from spikedrive.training.prepare import Data, Part
 from spikedrive.training.prepare.clip_augmentation import guided_mix
 from spikedrive.training.prepare.clips import KEYS, Clips
+from spikedrive.training.prepare.paired import KEYS as PAIRED_KEYS
+from spikedrive.training.prepare.paired import Paired
 from spikedrive.training.prepare.part import AUGMENT
 from spikedrive.training.recipe import Recipe
 
@@ -40,6 +42,22 @@ class ClassifyClips(Classify):
     ) -> tuple[float, float, int]:
         """Cross-entropy and accuracy."""
         assert isinstance(data, Clips)
+        found = evaluate_clips(
+            call, data.validation, data.reader, batch_size=batch_size, rank=rank, world=world
+        )
+        return found["loss"], found["accuracy"], int(found["clips"])
+
+
+class ClassifyPaired(Classify):
+    """The class of a clip of two cameras."""
+
+    takes = PAIRED_KEYS
+
+    def validate(
+        self, call: nn.Module, data: Data, *, batch_size: int, rank: int, world: int
+    ) -> tuple[float, float, int]:
+        """Cross-entropy and accuracy."""
+        assert isinstance(data, Paired)
         found = evaluate_clips(
             call, data.validation, data.reader, batch_size=batch_size, rank=rank, world=world
         )

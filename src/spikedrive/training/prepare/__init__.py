@@ -14,6 +14,7 @@ from spikedrive.training.prepare.labelled import (
     prepare_labelled,
     prepare_text_classifier,
 )
+from spikedrive.training.prepare.paired import Paired, PairedBatches, prepare_paired, prepare_paired_model
 from spikedrive.training.prepare.part import Part
 from spikedrive.training.prepare.recall import Recall, RecallBatches, prepare_recall, prepare_recall_model
 from spikedrive.training.prepare.text import Text, TextBatches, prepare_language_model, prepare_text
@@ -27,16 +28,17 @@ from spikedrive.training.prepare.video import (
 from spikedrive.training.recipe import Recipe
 
 __all__ = [
-    "AnyBatches", "Batches", "ClipBatches", "Clips", "Data", "Images", "Labelled", "LabelledBatches", "Part",
-    "Recall", "RecallBatches", "Text", "TextBatches",
-    "VideoBatches", "Videos", "batches_of", "model_for", "prepare_clip_model",
-    "prepare_clips", "prepare_data", "prepare_images", "prepare_labelled", "prepare_language_model",
-    "prepare_model", "prepare_recall", "prepare_text", "prepare_text_classifier",
-    "prepare_video_model", "prepare_videos",
+    "AnyBatches", "Batches", "ClipBatches", "Clips", "Data", "Images", "Labelled", "LabelledBatches", "Paired",
+    "PairedBatches", "Part", "Recall", "RecallBatches", "Text", "TextBatches", "VideoBatches", "Videos", "batches_of",
+    "model_for", "prepare_clip_model", "prepare_clips", "prepare_data", "prepare_images", "prepare_labelled",
+    "prepare_language_model", "prepare_model", "prepare_paired", "prepare_paired_model", "prepare_recall",
+    "prepare_text", "prepare_text_classifier", "prepare_video_model", "prepare_videos",
 ]  # fmt: skip
 
-Data = Clips | Images | Labelled | Recall | Text | Videos
-AnyBatches = Batches | ClipBatches | LabelledBatches | RecallBatches | TextBatches | VideoBatches
+Data = Clips | Images | Labelled | Paired | Recall | Text | Videos
+AnyBatches = (
+    Batches | ClipBatches | LabelledBatches | PairedBatches | RecallBatches | TextBatches | VideoBatches
+)
 
 
 def prepare_data(recipe: Recipe) -> Data:
@@ -49,6 +51,8 @@ def prepare_data(recipe: Recipe) -> Data:
         return prepare_clips(recipe)
     if name in HEADS:
         return prepare_videos(recipe)
+    if name == "paired":
+        return prepare_paired(recipe)
     if name == NAME:
         return prepare_labelled(recipe)
     if name in ("mqar", "passkey"):
@@ -65,6 +69,8 @@ def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
         return prepare_clip_model(recipe, data)
     if isinstance(data, Videos):
         return prepare_video_model(recipe, data)
+    if isinstance(data, Paired):
+        return prepare_paired_model(recipe, data)
     if isinstance(data, Labelled):
         return prepare_text_classifier(recipe, data)
     if isinstance(data, Recall):
@@ -85,6 +91,8 @@ def batches_of(
         return ClipBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Videos):
         return VideoBatches(recipe, data, device=device, rank=rank, world=world)
+    if isinstance(data, Paired):
+        return PairedBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Labelled):
         return LabelledBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Recall):

@@ -16,7 +16,7 @@ from spikedrive.data.events.reading import MOST, FrameReader, PointReader
 from spikedrive.data.events.sources import load_events
 from spikedrive.data.transforms import one_hot
 from spikedrive.errors import ConfigError, DataError
-from spikedrive.models import create_model, get_card, load_model, load_weights
+from spikedrive.models import MODELS, create_model, get_card, load_model, load_weights
 from spikedrive.training.prepare.clip_augmentation import clip_mixes, clip_moves
 from spikedrive.training.prepare.keys import check_even, task_number, unfit
 from spikedrive.training.prepare.part import AUGMENT, MODEL, ORDER, SPLIT, WEIGHTS, Part, seed_of
@@ -73,6 +73,11 @@ def prepare_clips(recipe: Recipe) -> Clips:
         raise ConfigError(
             f"The task {NAME!r} got {recipe.model}, whose input is {card.input}; it trains models of frames or points. "
             "Choose one of `spikedrive models`, or set model_args.input=frames where the model takes it."
+        )
+    if "inputs" in MODELS[recipe.model].config:
+        raise ConfigError(
+            f"The task {NAME!r} got {recipe.model}, which takes two cameras; it trains models of one. Use the task "
+            "paired, on paired_actions or hardvs2:FOLDER."
         )
     strange = [f"task.{key}" for key in recipe.task if key not in ("name", *KEYS)]
     strange += [key for key in ("teacher", "image_size") if getattr(recipe, key)]

@@ -23,8 +23,8 @@ class PairedReader:
     """Frames of the asked cameras, their channels side by side, in the order of `inputs`.
 
     A clip of N pictures is divided into `steps` parts of one length, and step t shows the picture in the middle of part
-    t: one picture alone is shown at every step. Pictures are averaged to the frame and go from -1 (black) to 1. Events
-    are counted as `FrameReader` does; pictures of events are read as the others.
+    t: one picture alone is shown at every step. Pictures are averaged to the frame and go from 0 (black, as where
+    no event is) to 1. Events are counted as `FrameReader` does; pictures of events are read as the others.
 
     *Shapes*: clips -> (steps, B, C, height, width) fp32, C = 3 for "rgb", 2 for events, 3 for pictures of them.
     *Units*: window in microseconds.
@@ -116,5 +116,5 @@ class PairedReader:
             middle = (torch.arange(self.steps) + 0.5) * len(pictures) / self.steps
             which, again = torch.unique(middle.long(), return_inverse=True)
             small = F.adaptive_avg_pool2d(pictures[which].float(), (self.height, self.width))
-            shown[:, k] = small[again] / 127.5 - 1
+            shown[:, k] = small[again] / 255
         return shown
