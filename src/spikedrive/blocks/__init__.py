@@ -13,6 +13,7 @@ from spikedrive.blocks.conv import (
     SepConv,
     attended_conv,
 )
+from spikedrive.blocks.delta import DeltaLayer, DeltaRecord, record_deltas
 from spikedrive.blocks.dense import DenseTask, PoseHead, PyramidDecoder, SegmentHead, make_head
 from spikedrive.blocks.embed import Downsample, PatchEmbed, PatchEncoding, PatchMerging, PatchStem
 from spikedrive.blocks.fuse import fuse
@@ -52,7 +53,7 @@ from spikedrive.blocks.tdbn import TdBN
 
 __all__ = [
     "MLP", "Attended", "AxialMixer", "ChannelMixer", "ChannelNorm", "ClassifyHead", "Connect", "ConvBN",
-    "DenseTask", "DepthwisePointwise",
+    "DeltaLayer", "DeltaRecord", "DenseTask", "DepthwisePointwise",
     "DistilledLinear", "Downsample", "DropPath", "Dropout", "EveryStep", "FlatHead", "FrequencyTables",
     "HeatMixer", "Init", "InputKind",
     "LayerNormHead", "LayerScale", "LearnedStep", "LinearChain", "MapNorm", "MeanOverTime", "MembraneBlock",
@@ -64,6 +65,6 @@ __all__ = [
     "SpikingModel", "Stage", "TdBN", "WindowAttention", "attended_conv", "check_init",
     "describe_neuron",
     "fuse", "initialise_pyramid", "integer_neuron", "make_head", "make_neuron",
-    "make_sequence_mixer", "pyramid_features", "pyramid_stages", "quantise_weights", "select_levels",
+    "make_sequence_mixer", "pyramid_features", "pyramid_stages", "quantise_weights", "record_deltas", "select_levels",
     "spread_over_levels",
 ]  # fmt: skip
