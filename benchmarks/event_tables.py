@@ -1,4 +1,4 @@
-"""The table of docs/how-to/events.md: events a second, from results/event_representations.csv."""
+"""The tables of docs/how-to/events.md, from results/event_representations.csv and results/event_fusion.csv."""
 
 from __future__ import annotations
 
@@ -25,3 +25,27 @@ def page(rows: list[dict[str, str]]) -> str:
         f"`python benchmarks/event_representations.py`; {first['cpu']}, {first['cores']} cores, "
         f"load {min(loads):g} to {max(loads):g}, {days}, commit {commits}.\n"
     )
+
+
+def fusion(rows: list[dict[str, str]]) -> str:
+    """The same for results/event_fusion.csv: accuracy by cameras, mean over seeds with the lowest and highest."""
+    if not rows:
+        return "Not measured yet.\n"
+    text = "| model | cameras | right | expected at best | colour | way |\n|---|---|---|---|---|---|\n"
+    for model, cameras in dict.fromkeys((row["model"], row["cameras"]) for row in rows):
+        own = [row for row in rows if (row["model"], row["cameras"]) == (model, cameras)]
+        cells = [_spread([float(row[key]) for row in own]) for key in ("accuracy", "colour", "way")]
+        best = f"{float(own[0]['ceiling']):.1%}"
+        text += f"| `{model}` | {cameras} | {cells[0]} | {best} | {cells[1]} | {cells[2]} |\n"
+    days, commits = (" and ".join(sorted({row[key] for row in rows})) for key in ("date", "commit"))
+    first, seeds = rows[0], ", ".join(sorted({row["seed"] for row in rows}))
+    return (
+        f"{text}\nOf {first['test_clips']} test clips, {first['clips']} to learn from, {first['epochs']} epochs; mean "
+        f"(lowest to highest) where there are several seeds, here {seeds}. `python benchmarks/event_fusion.py`; "
+        f"{first['cpu']}, {days}, commit {commits}.\n"
+    )
+
+
+def _spread(values: list[float]) -> str:
+    middle = sum(values) / len(values)
+    return f"{middle:.1%}" if len(values) == 1 else f"{middle:.1%} ({min(values):.1%} to {max(values):.1%})"

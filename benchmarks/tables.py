@@ -24,7 +24,7 @@ import watch_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
-EVENTS_MARK = "measured: representations"
+EVENTS_MARK, FUSION_MARK = "measured: representations", "measured: fusion"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -114,6 +114,7 @@ def main() -> None:
     _fill(docs / "how-to" / "spikelm.md", MARK, spikelm_tables.page(results.read("spikelm")))
     events = docs / "how-to" / "events.md"
     _fill(events, EVENTS_MARK, event_tables.page(results.read("event_representations")))
+    _fill(events, FUSION_MARK, event_tables.fusion(results.read("event_fusion")))
     _fill(docs / "how-to" / "watch.md", MARK, watch_tables.page(results.read("streaming_latency")))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
