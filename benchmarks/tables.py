@@ -13,6 +13,7 @@ from statistics import mean, stdev
 import audit_page
 import engine_tables
 import event_tables
+import event_training_tables
 import masked_tables
 import memory_table
 import neuron_tables
@@ -25,6 +26,8 @@ import watch_tables
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
 EVENTS_MARK, FUSION_MARK = "measured: representations", "measured: fusion"
+EVENTS_MARK = "measured: representations"
+MODELS_MARK, FLOW_MARK = "measured: event models", "measured: flow"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -115,6 +118,9 @@ def main() -> None:
     events = docs / "how-to" / "events.md"
     _fill(events, EVENTS_MARK, event_tables.page(results.read("event_representations")))
     _fill(events, FUSION_MARK, event_tables.fusion(results.read("event_fusion")))
+    _fill(events, MODELS_MARK, event_training_tables.models(results.read("event_models")))
+    flow = docs / "how-to" / "flow.md"
+    _fill(flow, FLOW_MARK, event_training_tables.flow(results.read("event_flow")))
     _fill(docs / "how-to" / "watch.md", MARK, watch_tables.page(results.read("streaming_latency")))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 

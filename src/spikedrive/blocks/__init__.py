@@ -38,9 +38,9 @@ from spikedrive.blocks.mixers import (
 )
 from spikedrive.blocks.model import InputKind, ModelCard, SpikingModel, select_levels
 from spikedrive.blocks.neuron import NeuronLike, describe_neuron, integer_neuron, make_neuron
-from spikedrive.blocks.pyramid import Stage, pyramid_features, pyramid_stages
+from spikedrive.blocks.pyramid import Stage, enlarge_to, pyramid_features, pyramid_stages
 from spikedrive.blocks.quantised import LearnedStep, quantise_weights
-from spikedrive.blocks.readout import ClassifyHead, FlatHead, LayerNormHead, MeanOverTime, NormHead
+from spikedrive.blocks.readout import ClassifyHead, FlatHead, LayerNormHead, LeakyMean, MeanOverTime, NormHead
 from spikedrive.blocks.residual import (
     Connect,
     Dropout,
@@ -56,14 +56,14 @@ __all__ = [
     "DeltaLayer", "DeltaRecord", "DenseTask", "DepthwisePointwise",
     "DistilledLinear", "Downsample", "DropPath", "Dropout", "EveryStep", "FlatHead", "FrequencyTables",
     "HeatMixer", "Init", "InputKind",
-    "LayerNormHead", "LayerScale", "LearnedStep", "LinearChain", "MapNorm", "MeanOverTime", "MembraneBlock",
-    "MembraneShortcut",
+    "LayerNormHead", "LayerScale", "LeakyMean", "LearnedStep", "LinearChain", "MapNorm",
+    "MeanOverTime", "MembraneBlock", "MembraneShortcut",
     "ModelCard", "NeuronLike", "NormHead", "NormPoolLinear", "PatchConv", "PatchEmbed", "PatchEncoding",
     "PatchMerging", "PatchStem", "PointwiseMixer", "PoseHead", "PositionNormConv", "PyramidDecoder",
     "RepConv", "RepPointwise", "Route",
     "SEWShortcut", "Scope", "SegmentHead", "SepConv", "Similarity", "SpaceTimeAttention", "SpikeAttention", "SpikeMask",
     "SpikingModel", "Stage", "TdBN", "WindowAttention", "attended_conv", "check_init",
-    "describe_neuron",
+    "describe_neuron", "enlarge_to",
     "fuse", "initialise_pyramid", "integer_neuron", "make_head", "make_neuron",
     "make_sequence_mixer", "pyramid_features", "pyramid_stages", "quantise_weights", "record_deltas", "select_levels",
     "spread_over_levels",

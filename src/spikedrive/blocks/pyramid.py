@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spikedrive.blocks.embed import Downsample
 from spikedrive.blocks.model import select_levels
 from spikedrive.blocks.neuron import NeuronLike
 from spikedrive.errors import ConfigError
+from spikedrive.ops.fold import over_time
 
 MakeBlock = Callable[[int, int, float], nn.Module]
 """A block from the number of its stage, its width, and its rate of drop-path."""
@@ -83,3 +85,12 @@ def pyramid_features(stages: nn.ModuleList, x: Tensor, levels: Sequence[int] | N
         if level in chosen:
             features.append(x)
     return features
+
+
+def enlarge_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The maps at another size, each place a copy of the nearest: spikes stay spikes.
+
+    *Shapes*: x (T, B, C, H, W), size (H', W') -> (T, B, C, H', W').
+    *Multiplies*: none.
+    """
+    return over_time(lambda y: F.interpolate(y, size=tuple(size), mode="nearest"), x)

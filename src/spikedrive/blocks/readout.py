@@ -37,6 +37,35 @@ class MeanOverTime(Stateful):
         return total / steps, (total, steps)
 
 
+class LeakyMean(Stateful):
+    """An average over the steps so far in which older ones fade.
+
+    *Equation*: y_t = y_(t-1) + (x_t - y_(t-1)) / 2^shift, from y = 0; with shift 0, x itself.
+    *Shapes*: x (T, B, ...) -> the same.
+    *Multiplies*: none: a shift, a difference and a sum an element.
+    *Raises*: ConfigError for a shift that is no whole number of 0 or more.
+    """
+
+    def __init__(self, shift: int = 2) -> None:
+        super().__init__()
+        check_number("LeakyMean", "shift", shift, low=0)
+        self.shift = int(shift)
+
+    def rest(self, x: Tensor) -> Tensor:
+        """Zeros."""
+        return torch.zeros_like(x[0])
+
+    def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The averages, and the last one."""
+        if not self.shift:
+            return x, x[-1] if len(x) else state
+        averages = []
+        for step in x:
+            state = state + (step - state) * 2.0**-self.shift
+            averages.append(state)
+        return torch.stack(averages), state
+
+
 class ClassifyHead(nn.Module):
     """Mean over positions, neuron, linear layer, mean over T.
 

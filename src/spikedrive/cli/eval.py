@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TAKES = {
     "accuracy": ("data", "split", "tokenizer"),
     "anytime": ("data", "rule", "tolerance", "steps"),
+    "flow": ("data", "split"),
     "perplexity": ("data", "split", "tokenizer"),
     "mqar": ("length", "samples", "seed", "pairs"),
     "passkey": ("length", "samples", "seed", "digits", "tokenizer"),
@@ -36,11 +37,11 @@ def verb(
         Literal["train", "val", "test"] | None, typer.Option(help="Which part of the data; test by default.")
     ] = None,
     task: Annotated[
-        Literal["accuracy", "anytime", "perplexity", "mqar", "passkey"] | None,
+        Literal["accuracy", "anytime", "flow", "perplexity", "mqar", "passkey"] | None,
         typer.Option(
             help="accuracy on images or texts with labels, or anytime: accuracy against steps, with a rule that stops "
-            "early; of language models perplexity on text, or whether they recall: mqar (values of "
-            "keys) or passkey (a number in filler text). By default what it learned."
+            "early; flow: how far predicted optical flow is off; of language models perplexity on text, or whether "
+            "they recall: mqar (values of keys) or passkey (a number in filler text). By default what it learned."
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images or texts at a time.")] = 128,
@@ -83,6 +84,8 @@ def verb(
     if loaded.input == "tokens":
         lm = loaded.card is not None and loaded.card.task == "lm"
         kinds = ("perplexity", "mqar", "passkey") if lm else ("accuracy",)
+    elif loaded.card is not None and loaded.card.task == "flow":
+        kinds = ("flow",)
     else:
         kinds = ("accuracy",) if loaded.metadata.get("task") in _OF_VIDEO else ("accuracy", "anytime")
     learned = str(loaded.metadata.get("task"))
@@ -105,11 +108,12 @@ def verb(
             )
     if "data" in TAKES[chosen] and data is None:
         labelled = "images or texts with labels" if chosen == "accuracy" else "images with labels"
-        what = "text" if chosen == "perplexity" else labelled
+        what = {"perplexity": "text", "flow": "clips of events with flow"}.get(chosen, labelled)
         raise ConfigError(f"The task {chosen} came without --data; it takes {what}. Add --data FOLDER.")
     judge = {
         "accuracy": _accuracy,
         "anytime": _anytime,
+        "flow": _flow,
         "perplexity": _perplexity,
         "mqar": _mqar,
         "passkey": _passkey,
@@ -262,6 +266,26 @@ def _figures_of_video(model: SpikingModel, given: dict[str, Any], batch_size: in
     }[learned]
     said = f"{judged}, loss {found['loss']:.4f} on {found['clips']} clips"
     return {"data": given["data"], "split": split, "learned": learned, **found}, said
+
+
+def _flow(model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
+    from spikedrive.data.events.simulated import load_flow
+    from spikedrive.training import evaluate_flow
+    from spikedrive.training.prepare.flow import FlowPart
+
+    known = model.metadata.get("flow")
+    if known is None:
+        raise DataError(
+            f"{run} does not say how its events are read; a checkpoint of a run with --task flow does. Name one."
+        )
+    split = given.get("split", "test")
+    clips = load_flow(given["data"], split, size=known["size"], dt=known["dt"])
+    found = evaluate_flow(model, FlowPart(clips, tuple(range(len(clips)))), batch_size=min(batch_size, 16))
+    said = (
+        f"endpoint error {found['aee']:.3f} pixels a step, {found['angle']:.1f} degrees, {found['outliers']:.2%} "
+        f"outliers on {found['clips']} clips; an answer of zero is off by {found['still']:.3f}"
+    )
+    return {"data": given["data"], "split": split, **found}, said
 
 
 def _perplexity(model: SpikingModel, _run: str, batch_size: int, given: dict[str, Any]) -> Found:

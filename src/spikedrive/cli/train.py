@@ -36,9 +36,9 @@ def verb(
         str | None,
         typer.Option(
             help="What is learned: classify, masked (pretraining on images without labels), lm (text), "
-            "text_classification, events (clips of an event camera), paired (of two cameras), or to recall: mqar and "
-            "passkey, which make their texts. Of video video (the class of a clip), segment and pose. The model "
-            "and the data decide where this is left out."
+            "text_classification, events (clips of an event camera), flow (how far everything moves before one), "
+            "paired (two cameras), or to recall: mqar and passkey, which make their texts. Of video video (the class "
+            "of a clip), segment and pose. The model and the data decide where this is left out."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME by default.")] = None,
@@ -92,6 +92,7 @@ def resolve(
     from spikedrive.recipes import (
         RECIPES,
         event_clips,
+        event_flow,
         image_folder,
         labelled_texts,
         masked_pretraining,
@@ -110,7 +111,8 @@ def resolve(
         elif data is None:
             what, example = ("text", "shakespeare") if reads_text else ("images", "fashion_mnist_mini")
             if get_card(target).input in ("frames", "points"):
-                what, example = "events", "saccades_fashion_mini"
+                flow = get_card(target).task == "flow"
+                what, example = "events", "moving_textures" if flow else "saccades_fashion_mini"
             raise ConfigError(
                 f"train got the model {target} and no {what}; a model is trained on --data FOLDER, a recipe "
                 f"({', '.join(RECIPES)}) names its own. Add --data, for example --data {example}."
@@ -123,6 +125,8 @@ def resolve(
             recipe = video_clips(target, data)
         elif task == "paired" or (task is None and is_paired(data)):
             recipe = paired_clips(target, data)
+        elif get_card(target).task == "flow":
+            recipe = event_flow(target, data)
         elif task == "events" or (task is None and get_card(target).input in ("frames", "points")):
             recipe = event_clips(target, data)
         elif get_card(target).task == "text_classification":

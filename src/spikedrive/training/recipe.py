@@ -27,6 +27,7 @@ TASKS = (
     "text_classification",
     "events",
     "paired",
+    "flow",
     "video",
     "segment",
     "pose",
@@ -76,8 +77,9 @@ class Recipe:
     data: str
     """A name or path that `data.load_images` takes; for the task lm, that `data.text.load_tokens` takes,
     for text_classification that `data.text.load_labelled` takes, for events that `data.events.load_events` takes,
-    for paired that `data.events.load_paired` takes, for video, segment and pose that `data.video.load_video` takes; the
-    names of the tasks mqar and passkey, which make their own."""
+    for flow that `data.events.simulated.load_flow` takes, for paired that `data.events.load_paired` takes, for video,
+    segment and pose that `data.video.load_video` takes; the names of the tasks mqar and passkey, which make their
+    own."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of `create_model`."""
     task: dict[str, Any] = Field(default_factory=lambda: {"name": TASKS[0]})
@@ -91,7 +93,8 @@ class Recipe:
     frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`, or
     {"name": "paired"} (two cameras) with `window`, `levels`, `clips` and `anytime`, or, of clips of video,
     {"name": "video"} (the class of a clip), {"name": "segment"} (that of every pixel) and {"name": "pose"} (key
-    points) with `clips`."""
+    points) with `clips`, or {"name": "flow"} with `dt` (microseconds of a step, 20,000), `size` (side of the frames,
+    64), `clips`, and `angle` (of `tasks.flow.loss`)."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

@@ -7,13 +7,14 @@ from spikedrive.errors import ConfigError, unknown_name
 from spikedrive.training.distill import Teacher
 from spikedrive.training.objectives.classify import Classify
 from spikedrive.training.objectives.clips import ClassifyClips, ClassifyPaired
+from spikedrive.training.objectives.flow import PredictFlow
 from spikedrive.training.objectives.labelled import ClassifyText
 from spikedrive.training.objectives.language import NextToken
 from spikedrive.training.objectives.masked import PaintMasked
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.objectives.recall import AnswerRecall
 from spikedrive.training.objectives.video import WatchVideo
-from spikedrive.training.prepare import Clips, Data, Labelled, Paired, Recall, Text, Videos
+from spikedrive.training.prepare import Clips, Data, Flow, Labelled, Paired, Recall, Text, Videos
 from spikedrive.training.recipe import TASKS, Recipe
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "NextToken",
     "Objective",
     "PaintMasked",
+    "PredictFlow",
     "WatchVideo",
     "prepare_objective",
 ]
@@ -44,6 +46,8 @@ def prepare_objective(recipe: Recipe, model: SpikingModel, data: Data, teacher: 
         return WatchVideo(model, recipe, data)
     if isinstance(data, Paired):
         return ClassifyPaired(model, recipe, None)
+    if isinstance(data, Flow):
+        return PredictFlow(model, recipe)
     if isinstance(data, Labelled):
         return ClassifyText(model, recipe)
     if isinstance(data, Text):

@@ -6,6 +6,7 @@ import torch
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.training.prepare.clips import ClipBatches, Clips, prepare_clip_model, prepare_clips
+from spikedrive.training.prepare.flow import Flow, FlowBatches, prepare_flow, prepare_flow_model
 from spikedrive.training.prepare.images import Batches, Images, prepare_images, prepare_model
 from spikedrive.training.prepare.labelled import (
     NAME,
@@ -28,16 +29,24 @@ from spikedrive.training.prepare.video import (
 from spikedrive.training.recipe import Recipe
 
 __all__ = [
-    "AnyBatches", "Batches", "ClipBatches", "Clips", "Data", "Images", "Labelled", "LabelledBatches", "Paired",
-    "PairedBatches", "Part", "Recall", "RecallBatches", "Text", "TextBatches", "VideoBatches", "Videos", "batches_of",
-    "model_for", "prepare_clip_model", "prepare_clips", "prepare_data", "prepare_images", "prepare_labelled",
-    "prepare_language_model", "prepare_model", "prepare_paired", "prepare_paired_model", "prepare_recall",
-    "prepare_text", "prepare_text_classifier", "prepare_video_model", "prepare_videos",
+    "AnyBatches", "Batches", "ClipBatches", "Clips", "Data", "Flow", "FlowBatches", "Images", "Labelled",
+    "LabelledBatches", "Paired", "PairedBatches", "Part", "Recall", "RecallBatches", "Text", "TextBatches",
+    "VideoBatches", "Videos", "batches_of", "model_for", "prepare_clip_model", "prepare_clips", "prepare_data",
+    "prepare_flow", "prepare_flow_model", "prepare_images", "prepare_labelled", "prepare_language_model",
+    "prepare_model", "prepare_paired", "prepare_paired_model", "prepare_recall", "prepare_text",
+    "prepare_text_classifier", "prepare_video_model", "prepare_videos",
 ]  # fmt: skip
 
-Data = Clips | Images | Labelled | Paired | Recall | Text | Videos
+Data = Clips | Flow | Images | Labelled | Paired | Recall | Text | Videos
 AnyBatches = (
-    Batches | ClipBatches | LabelledBatches | PairedBatches | RecallBatches | TextBatches | VideoBatches
+    Batches
+    | ClipBatches
+    | FlowBatches
+    | LabelledBatches
+    | PairedBatches
+    | RecallBatches
+    | TextBatches
+    | VideoBatches
 )
 
 
@@ -53,6 +62,8 @@ def prepare_data(recipe: Recipe) -> Data:
         return prepare_videos(recipe)
     if name == "paired":
         return prepare_paired(recipe)
+    if name == "flow":
+        return prepare_flow(recipe)
     if name == NAME:
         return prepare_labelled(recipe)
     if name in ("mqar", "passkey"):
@@ -71,6 +82,8 @@ def model_for(recipe: Recipe, data: Data) -> tuple[SpikingModel, list[str]]:
         return prepare_video_model(recipe, data)
     if isinstance(data, Paired):
         return prepare_paired_model(recipe, data)
+    if isinstance(data, Flow):
+        return prepare_flow_model(recipe, data)
     if isinstance(data, Labelled):
         return prepare_text_classifier(recipe, data)
     if isinstance(data, Recall):
@@ -93,6 +106,8 @@ def batches_of(
         return VideoBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Paired):
         return PairedBatches(recipe, data, device=device, rank=rank, world=world)
+    if isinstance(data, Flow):
+        return FlowBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Labelled):
         return LabelledBatches(recipe, data, device=device, rank=rank, world=world)
     if isinstance(data, Recall):
