@@ -26,7 +26,6 @@ import watch_tables
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
 EVENTS_MARK, FUSION_MARK = "measured: representations", "measured: fusion"
-EVENTS_MARK = "measured: representations"
 MODELS_MARK, FLOW_MARK = "measured: event models", "measured: flow"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
