@@ -21,12 +21,14 @@ import recall_tables
 import results
 import spikellm_tables
 import spikelm_tables
+import video_tables
 import watch_tables
 
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
 EVENTS_MARK, FUSION_MARK = "measured: representations", "measured: fusion"
 MODELS_MARK, FLOW_MARK = "measured: event models", "measured: flow"
+HEADS_MARK, CHANGES_MARK = "measured: heads", "measured: changes"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
 
@@ -121,6 +123,9 @@ def main() -> None:
     flow = docs / "how-to" / "flow.md"
     _fill(flow, FLOW_MARK, event_training_tables.flow(results.read("event_flow")))
     _fill(docs / "how-to" / "watch.md", MARK, watch_tables.page(results.read("streaming_latency")))
+    video = docs / "how-to" / "video.md"
+    _fill(video, HEADS_MARK, video_tables.heads(results.read("video_heads")))
+    _fill(video, CHANGES_MARK, video_tables.changes(results.read("delta_video")))
     _fill(docs / "explanation" / "counters.md", MARK, audit_page.page(audit_page.measured()))
 
 
