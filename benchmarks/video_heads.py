@@ -27,7 +27,7 @@ from spikedrive.tasks import pose, segment
 from spikedrive.training import evaluate_video, train
 from spikedrive.training.prepare.video import VideoTask, as_frames
 
-HEADS: dict[VideoTask, int] = {"video": 8, "segment": 8, "pose": 16}
+HEADS: dict[VideoTask, int] = {"video": 8, "segment": 8, "pose": 8}
 """Epochs of each head."""
 CLIPS, DELTA_EPOCHS = 800, 4
 SETTINGS = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.2), (0.5, 0.05), (0.25, 0.0), (0.25, 0.2))
