@@ -59,3 +59,15 @@ def test_what_does_not_fit_is_refused() -> None:
         pose.loss(torch.zeros(2, 1, 3, 2), torch.zeros(2, 3, 2))
     with pytest.raises(ConfigError, match="radius"):
         pose.found(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), radius=0)
+
+
+def test_rare_classes_count_more_where_they_are_balanced() -> None:
+    masks = torch.tensor([[[[[0, 0, 0, 1]]]]])[0]
+    assert segment.class_weights(masks, 3, 0.0).tolist() == [1.0, 1.0, 0.0]
+    half = segment.class_weights(masks, 3, 0.5)
+    assert half[1] / half[0] == pytest.approx(3**0.5)
+    assert float(0.75 * half[0] + 0.25 * half[1]) == pytest.approx(1.0)
+    # all background is right on three pixels of four, and on one class of two
+    logits = torch.tensor([0.0, -100.0, -200.0]).view(1, 1, 3, 1, 1).expand(1, 1, 3, 1, 4)
+    assert segment.loss(logits, masks).item() == pytest.approx(25.0)
+    assert segment.loss(logits, masks, segment.class_weights(masks, 3, 1.0)).item() == pytest.approx(50.0)

@@ -71,6 +71,22 @@ def test_figures_are_those_of_the_best_weights(task: Any, tmp_path: Path) -> Non
         assert found[key] == pytest.approx(run.metrics[f"val_{key}"], abs=1e-6)
 
 
+def test_balance_changes_what_is_learned_and_not_how_it_is_judged(tmp_path: Path) -> None:
+    plain, balanced = (
+        train(
+            tiny("segment", epochs=1, task={"name": "segment", "clips": 40, "balance": balance}),
+            tmp_path / str(balance),
+            progress=False,
+        )
+        for balance in (0, 1)
+    )
+    a, b = (load_file(run.folder / "checkpoints" / "last.safetensors") for run in (plain, balanced))
+    assert any(not torch.equal(a[key], b[key]) for key in a)
+    found = evaluate_video(balanced.load(), moving_shapes("test", clips=4), "segment")
+    again = evaluate_video(plain.load(), moving_shapes("test", clips=4), "segment")
+    assert found["miou"] != again["miou"]
+
+
 def test_figures_do_not_depend_on_the_size_of_a_batch() -> None:
     clips = moving_shapes("test", clips=10)
 
@@ -125,6 +141,8 @@ def test_the_command_line_trains_and_judges(
         ),
         ({"model": "csnn_nano", "model_args": {}}, "answers with classes of a clip alone"),
         ({"task": {"name": "segment", "clip": 5}}, r"got task\.clip; it takes task\.clips"),
+        ({"task": {"name": "pose", "balance": 0.5}}, r"got task\.balance; it takes task\.clips"),
+        ({"task": {"name": "segment", "balance": -1}}, r"'task\.balance' got -1"),
         ({"model_args": {"task": "pose"}}, r"got model_args\.task"),
         ({"label_smoothing": 0.1}, "got label_smoothing"),
         ({"mix": {"Mixup": {}}}, "got mix"),

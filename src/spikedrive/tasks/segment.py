@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from spikedrive.errors import ShapeError
 
 
-def loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """The mean cross-entropy over all pixels of all frames.
+def loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean cross-entropy over all pixels of all frames, weighted by their true classes where `weights` are given.
 
-    *Shapes*: logits (T, B, K, H, W), masks (T, B, H, W) int64 -> ().
+    *Shapes*: logits (T, B, K, H, W), masks (T, B, H, W) int64, weights (K,) -> ().
     *Units*: nats a pixel.
     *Raises*: ShapeError.
     """
     _check(logits, masks)
-    return F.cross_entropy(logits.flatten(0, 1), masks.flatten(0, 1))
+    return F.cross_entropy(logits.flatten(0, 1), masks.flatten(0, 1), weights)
+
+
+def class_weights(masks: Tensor, classes: int, balance: float) -> Tensor:
+    """Weights by which rare classes count more: (share of the pixels) ** -balance, so that 1 makes all classes equal
+    and 0 all pixels; a class that is nowhere has the weight 0.
+
+    *Shapes*: masks (...) of integers -> (classes,) float32, with a mean of 1 over the pixels.
+
+    >>> import torch
+    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2, 1.0).tolist()
+    [0.6666666865348816, 2.0]
+    """
+    shares = masks.flatten().long().bincount(minlength=classes).double() / masks.numel()
+    weights = torch.where(shares > 0, shares.clamp(min=1e-12) ** -balance, 0.0)
+    return (weights / (weights * shares).sum()).float()
 
 
 def confusion(logits: Tensor, masks: Tensor) -> Tensor:

@@ -93,8 +93,8 @@ class Recipe:
     frames), `points` (events of a clip, for models of points), `clips` (at the most) and `anytime`, or
     {"name": "paired"} (two cameras) with `window`, `levels`, `clips` and `anytime`, or, of clips of video,
     {"name": "video"} (the class of a clip), {"name": "segment"} (that of every pixel) and {"name": "pose"} (key
-    points) with `clips`, or {"name": "flow"} with `dt` (microseconds of a step, 20,000), `size` (side of the frames,
-    64), `clips`, and `angle` (of `tasks.flow.loss`)."""
+    points) with `clips`, for segment `balance` (of `tasks.segment.class_weights`, 0), or {"name": "flow"} with `dt`
+    (microseconds of a step, 20,000), `size` (side of the frames, 64), `clips`, and `angle` (of `tasks.flow.loss`)."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Side of the square images; None takes the model card's."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

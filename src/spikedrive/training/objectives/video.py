@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
-from spikedrive.tasks import classify
+from spikedrive.tasks import classify, segment
 from spikedrive.training.evaluation.video import evaluate_video, judge
 from spikedrive.training.objectives.objective import Objective
 from spikedrive.training.prepare import Part, Videos
+from spikedrive.training.prepare.keys import task_number
 from spikedrive.training.prepare.video import VideoTask
 from spikedrive.training.recipe import Recipe
 
@@ -23,6 +24,12 @@ class WatchVideo(Objective):
         self._task: VideoTask = data.task
         self._smoothing = recipe.label_smoothing
         self._figures: dict[str, float] = {}
+        balance = task_number(recipe, "balance", 0.0, float, 0)
+        self._weights = (
+            segment.class_weights(data.train.masks, len(data.names), balance)
+            if data.task == "segment" and balance
+            else None
+        )
 
     def loss(self, call: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
         """The task's loss; right answers as a share of each clip's."""
@@ -30,6 +37,8 @@ class WatchVideo(Objective):
         loss, right, answers = judge(self._task, output, part.targets)
         if self._smoothing:
             loss = classify.loss(output, part.targets, label_smoothing=self._smoothing)
+        if self._weights is not None:
+            loss = segment.loss(output, part.targets, self._weights.to(output))
         return loss, right * part.samples / answers
 
     def validate(

@@ -111,14 +111,15 @@ def prepare_videos(recipe: Recipe) -> Videos:
             f"The task {task!r} got {recipe.model}, which answers with classes of a clip alone; it trains models with "
             "heads for every frame. Choose a spike_video_former."
         )
-    strange = [f"task.{key}" for key in recipe.task if key not in ("name", "clips")]
+    keys = ("clips", "balance") if task == "segment" else ("clips",)
+    strange = [f"task.{key}" for key in recipe.task if key not in ("name", *keys)]
     strange += [key for key in ("teacher", "image_size", "augment", "mix") if getattr(recipe, key)]
     strange += ["label_smoothing"] if recipe.label_smoothing and task != "video" else []
     strange += ["model_args.task"] if "task" in recipe.model_args else []
     if strange:
         raise ConfigError(
-            f"The task {task!r} got {', '.join(strange)}; it takes task.clips, and chooses the head itself. Leave the "
-            "others out."
+            f"The task {task!r} got {', '.join(strange)}; it takes {', '.join(f'task.{key}' for key in keys)}, and "
+            "chooses the head itself. Leave the others out."
         )
     whole = load_video(recipe.data, "train")
     most = task_number(recipe, "clips", None, int, 2)
