@@ -27,7 +27,7 @@ from spikedrive.tasks import pose, segment
 from spikedrive.training import evaluate_video, train
 from spikedrive.training.prepare.video import VideoTask, as_frames
 
-HEADS: dict[VideoTask, int] = {"video": 8, "segment": 8, "pose": 8}
+HEADS: dict[VideoTask, int] = {"video": 20, "segment": 20, "pose": 20}
 """Epochs of each head."""
 CLIPS, DELTA_EPOCHS = 800, 4
 SETTINGS = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.2), (0.5, 0.05), (0.25, 0.0), (0.25, 0.2))
@@ -66,8 +66,9 @@ def same(row: dict[str, Any], old: dict[str, str], key: tuple[str, ...]) -> bool
 
 def learn(head: VideoTask, seed: int, out: Path) -> dict[str, Any]:
     """One run, and its figures on the test split."""
-    recipe = get_recipe(f"moving_shapes.{head}").replace(
-        task={"name": head, "clips": CLIPS}, epochs=HEADS[head], seed=seed, threads=1, device="cpu"
+    recipe = get_recipe(f"moving_shapes.{head}")
+    recipe = recipe.replace(
+        task={**recipe.task, "clips": CLIPS}, epochs=HEADS[head], seed=seed, threads=1, device="cpu"
     )
     run = train(recipe, out / f"{head}-{seed}", progress=False)
     clips = moving_shapes("test")
