@@ -153,6 +153,7 @@ _register = partial(
 _imagenet = partial(
     _register, input_size=(3, 224, 224), remap=remap, params_derived=True,
     unpublished="VGG was published as an artificial network; no spiking figure goes with the released layout",
+    recipe="imagenet_spiking_vgg",
 )  # fmt: skip
 
 
