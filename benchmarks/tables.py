@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import audit_page
+import early_tables
 import engine_tables
 import event_tables
 import event_training_tables
@@ -122,6 +123,7 @@ def main() -> None:
     _fill(events, MODELS_MARK, event_training_tables.models(results.read("event_models")))
     flow = docs / "how-to" / "flow.md"
     _fill(flow, FLOW_MARK, event_training_tables.flow(results.read("event_flow")))
+    _fill(docs / "how-to" / "anytime.md", MARK, early_tables.page(results.read("early_answers")))
     _fill(docs / "how-to" / "watch.md", MARK, watch_tables.page(results.read("streaming_latency")))
     video = docs / "how-to" / "video.md"
     _fill(video, HEADS_MARK, video_tables.heads(results.read("video_heads")))

@@ -43,6 +43,14 @@ def test_a_fixed_number_of_steps_and_the_oracle_by_hand() -> None:
     assert oracle_curve(LOGITS, LABELS) == [Point(1, 0.25), Point(1.25, 0.5), Point(1.75, 0.75)]
 
 
+def test_events_are_counted_up_to_the_answer() -> None:
+    events = torch.tensor([[1, 2, 3, 4], [10, 20, 30, 40], [0, 0, 0, 100]])
+    assert [p.events for p in fixed_curve(LOGITS, LABELS, events)] == [2.5, 27.5, 52.5]
+    assert judged(LOGITS, LABELS, torch.tensor([1, 2, 1, 3]), events).events == (1 + 22 + 3 + 144) / 4
+    # the first is right at once, the second after two steps, and the others are given up
+    assert oracle_curve(LOGITS, LABELS, events)[1].events == (1 + 22 + 3 + 4) / 4
+
+
 def test_thresholds_at_both_ends_stop_at_once_and_never() -> None:
     scores = confidences(torch.randn(5, 7, 3))
     assert torch.equal(stopping_steps(scores, 0.0), torch.ones(7, dtype=torch.long))

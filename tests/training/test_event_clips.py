@@ -154,7 +154,8 @@ def test_early_answers_on_clips(bars: Path, tmp_path: Path, capsys: pytest.Captu
     # after all steps the answer is that of the whole clip, and after two that of a reader of two
     for steps in (6, 2):
         whole = evaluate_clips(model, clips, replace(reader, steps=steps))
-        assert found["fixed"][steps - 1] == {"steps": steps, "accuracy": whole["accuracy"]}
+        seen = float(replace(reader, steps=steps)([clips[i] for i in range(8)]).sum()) / 8
+        assert found["fixed"][steps - 1] == {"steps": steps, "accuracy": whole["accuracy"], "events": seen}
     assert 1 <= found["steps"] <= 6 and 0 <= found["oracle"][-1]["accuracy"] <= 1
     words = [
         "eval",

@@ -22,10 +22,12 @@ BINS = 100
 
 @dataclass(frozen=True)
 class Point:
-    """One way to answer. *Units*: `steps` is the mean number of steps a sample took, `accuracy` 0 to 1."""
+    """One way to answer. *Units*: `steps` is the mean number of steps a sample took, `accuracy` 0 to 1, `events` the
+    mean number of events seen until then, where samples have events."""
 
     steps: float
     accuracy: float
+    events: float | None = None
 
 
 def confidences(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -63,13 +65,16 @@ def stopping_steps(scores: Tensor, thresholds: Tensor | float) -> Tensor:
     return sure.int().argmax(0) + 1
 
 
-def judged(logits: Tensor, labels: Tensor, steps: Tensor) -> Point:
+def judged(logits: Tensor, labels: Tensor, steps: Tensor, events: Tensor | None = None) -> Point:
     """What the answers after `steps` are worth.
 
-    *Shapes*: logits (T, N, K), labels and steps (N,).
+    *Shapes*: logits (T, N, K), labels and steps (N,), events (T, N): those of each step.
     """
     right = correct_by_step(logits, labels)
-    return Point(float(steps.double().mean()), float(right.gather(0, steps[None] - 1).double().mean()))
+    seen = None
+    if events is not None:
+        seen = float(events.double().cumsum(0).gather(0, steps[None] - 1).mean())
+    return Point(float(steps.double().mean()), float(right.gather(0, steps[None] - 1).double().mean()), seen)
 
 
 def correct_by_step(logits: Tensor, labels: Tensor) -> Tensor:
@@ -86,14 +91,15 @@ def correct_by_step(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.argmax(-1) == labels
 
 
-def fixed_curve(logits: Tensor, labels: Tensor) -> list[Point]:
-    """All samples answered after the same step, for each step."""
-    right = correct_by_step(logits, labels).double().mean(1)
-    return [Point(float(t), accuracy) for t, accuracy in enumerate(right.tolist(), 1)]
+def fixed_curve(logits: Tensor, labels: Tensor, events: Tensor | None = None) -> list[Point]:
+    """All samples answered after the same step, for each step; arguments as of `judged`."""
+    return [judged(logits, labels, torch.full_like(labels, t), events) for t in range(1, len(logits) + 1)]
 
 
-def oracle_curve(logits: Tensor, labels: Tensor) -> list[Point]:
+def oracle_curve(logits: Tensor, labels: Tensor, events: Tensor | None = None) -> list[Point]:
     """The bound of every rule: who knows the labels stops at the first right answer, and gives up the rest at once.
+
+    Arguments as of `judged`.
 
     *Equation*: with f the first step at which a sample is right, point t answers samples with f <= t after f steps and
     all others after one. No rule lies above the straight lines between the points.
@@ -106,7 +112,7 @@ def oracle_curve(logits: Tensor, labels: Tensor) -> list[Point]:
     points = []
     for t in range(1, len(right) + 1):
         won = ever & (first <= t)
-        points.append(Point(float(torch.where(won, first, 1).double().mean()), float(won.double().mean())))
+        points.append(judged(logits, labels, torch.where(won, first, 1), events))
     return points
 
 

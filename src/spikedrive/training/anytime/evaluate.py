@@ -100,6 +100,8 @@ def evaluate_anytime_clips(
 ) -> dict[str, Any]:
     """Accuracy against steps on clips of events, whose frames come one after another; all else as `evaluate_anytime`.
 
+    Every point of a curve has `events` too, the mean number of those in the frames seen.
+
     *Raises*: DataError for no clips; ConfigError for a reader of one step; StateError for a model that needs all steps
     at once.
     """
@@ -115,17 +117,18 @@ def evaluate_anytime_clips(
         )
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    answers = []
+    answers, events = [], []
     try:
         for clips in (validation, test):
-            logits = [
-                answers_by_step(model, x.to(device)).float().cpu()
-                for x, _ in read_batches(clips, reader, batch_size)
-            ]
+            logits, counts = [], []
+            for x, _ in read_batches(clips, reader, batch_size):
+                logits.append(answers_by_step(model, x.to(device)).float().cpu())
+                counts.append(x.flatten(2).sum(2, dtype=torch.float64))
             answers.append((torch.cat(logits, 1), clips.labels))
+            events.append(torch.cat(counts, 1))
     finally:
         model.train(training)
-    return _curves(answers[0], answers[1], rule, tolerance, temperature)
+    return _curves(answers[0], answers[1], rule, tolerance, temperature, events[1])
 
 
 def _curves(
@@ -134,17 +137,18 @@ def _curves(
     rule: anytime.Rule,
     tolerance: float,
     temperature: float,
+    events: Tensor | None = None,
 ) -> dict[str, Any]:
     threshold, expected = anytime.choose_threshold(
         *chosen_on, rule, tolerance=tolerance, temperature=temperature
     )
     scores = anytime.scores_of(judged_on[0], rule, temperature)
-    found = anytime.judged(*judged_on, anytime.stopping_steps(scores, threshold))
+    found = anytime.judged(*judged_on, anytime.stopping_steps(scores, threshold), events)
     curve = [
-        anytime.judged(*judged_on, anytime.stopping_steps(scores, each))
+        anytime.judged(*judged_on, anytime.stopping_steps(scores, each), events)
         for each, _ in anytime.candidates(*chosen_on, rule, temperature)
     ]
-    fixed = anytime.fixed_curve(*judged_on)
+    fixed = anytime.fixed_curve(*judged_on, events)
     best = max(point.accuracy for point in fixed)
     enough = next(point for point in fixed if point.accuracy >= best - tolerance)
     return {
@@ -152,15 +156,18 @@ def _curves(
         "threshold": threshold.tolist() if isinstance(threshold, Tensor) else threshold,
         "temperature": temperature,
         "tolerance": tolerance,
-        "expected": asdict(expected),
-        "accuracy": found.accuracy,
-        "steps": found.steps,
+        "expected": _fields(expected),
+        **_fields(found),
         "saved": 1 - found.steps / enough.steps,
-        "smallest_fixed": asdict(enough),
-        "fixed": [asdict(point) for point in fixed],
-        "curve": [asdict(point) for point in curve],
-        "oracle": [asdict(point) for point in anytime.oracle_curve(*judged_on)],
+        "smallest_fixed": _fields(enough),
+        "fixed": [_fields(point) for point in fixed],
+        "curve": [_fields(point) for point in curve],
+        "oracle": [_fields(point) for point in anytime.oracle_curve(*judged_on, events)],
     }
+
+
+def _fields(point: anytime.Point) -> dict[str, float]:
+    return {key: value for key, value in asdict(point).items() if value is not None}
 
 
 def _answers(
