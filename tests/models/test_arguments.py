@@ -78,6 +78,8 @@ def test_unknown_names_list_the_nearest() -> None:
     ("config", "message"),
     [
         ({"steps": 0}, "got steps=0; it takes a number at least 1"),
+        ({"steps": 1.5}, "got steps=1.5; it takes a whole number of at least 1"),
+        ({"steps": "4"}, "got steps='4'; it takes a whole number of at least 1"),
         ({"classes": 0}, "got classes=0"),
         ({"heads": 5}, "heads=5 for 128 channels; it takes a divisor"),
         ({"attention_scale": 0.3}, "scale=0.3; it takes a power of two"),

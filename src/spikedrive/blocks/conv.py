@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spikedrive.blocks.linear import LinearChain, batch_norm_map, conv_with_bias, fold_batch_norm
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.fold import over_time
 
 
@@ -332,7 +332,7 @@ def attended_conv(
     *Multiplies*: none where x are integers of a neuron and there is no attention.
     *Raises*: ConfigError for a pool below 1.
     """
-    check_number("attended_conv", "pool", pool, low=1)
+    check_count("attended_conv", "pool", pool)
     project = EveryStep(ConvBN(in_channels, width, 3, bias=True))
     if pool > 1:
         project.append(nn.AvgPool2d(pool))

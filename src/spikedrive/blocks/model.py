@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spikedrive.encoders import Direct
 from spikedrive.errors import ConfigError, DtypeError, ShapeError, unknown_name
 from spikedrive.neurons import Neuron
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 InputKind = Literal["image", "frames", "tokens", "points"]
 Verdict = Literal["additive", "gated-additive", "hybrid"]
@@ -90,7 +90,7 @@ class SpikingModel(nn.Module):
         if input not in get_args(InputKind):
             raise unknown_name("kind of input", input, get_args(InputKind))
         for key, value in (("in_channels", in_channels), ("classes", classes), ("steps", steps)):
-            check_number(name, key, value, low=1)
+            check_count(name, key, value)
         self.input, self.in_channels, self.classes, self.steps = input, in_channels, classes, steps
         self.card: ModelCard | None = None
         self.config: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spikedrive.blocks.linear import DistilledLinear, NormPoolLinear
 from spikedrive.blocks.neuron import NeuronLike, integer_neuron, make_neuron
 from spikedrive.blocks.residual import Dropout
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops.fold import over_time
 from spikedrive.state import Stateful
 
@@ -198,7 +198,7 @@ def as_positions(size: int | Sequence[int]) -> tuple[int, int]:
     """
     height, width = (size, size) if isinstance(size, int) else size
     for value in (height, width):
-        check_number("FlatHead", "size", value, low=1)
+        check_count("FlatHead", "size", value)
     return int(height), int(width)
 
 

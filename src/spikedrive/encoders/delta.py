@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops import checks, equation
 from spikedrive.ops.domain import Domain, Integer
 from spikedrive.state import Stateful
@@ -39,7 +39,7 @@ class Delta(Stateful):
     def __init__(self, threshold: float, levels: int = 1) -> None:
         super().__init__()
         check_number("Delta", "threshold", threshold, above=0)
-        check_number("Delta", "levels", levels, low=1)
+        check_count("Delta", "levels", levels)
         self.threshold, self.levels = float(threshold), int(levels)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.state import Stateful
 
 
@@ -24,7 +24,7 @@ class Direct(Stateful):
 
     def __init__(self, steps: int = 1) -> None:
         super().__init__()
-        check_number("Direct", "steps", steps, low=1)
+        check_count("Direct", "steps", steps)
         self.steps = int(steps)
 
     def rest(self, x: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikedrive.errors import ConfigError, ShapeError, ValueRangeError, unknown_name
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops.domain import Domain
 from spikedrive.ops.events import By, EventBatch, frames, frames_domain
 
@@ -47,7 +47,7 @@ class BinnedEvents:
         levels: int | None = None,
     ) -> None:
         for name, size in (("height", height), ("width", width), ("steps", steps)):
-            check_number("BinnedEvents", name, size, low=1)
+            check_count("BinnedEvents", name, size)
         if by not in ("time", "count"):
             raise unknown_name("way to bin events", by, ("time", "count"))
         if bin is not None:
@@ -57,7 +57,7 @@ class BinnedEvents:
                     f"BinnedEvents got by='count' and bin={bin}; a bin holds a whole number of events. Round it."
                 )
         if levels is not None:
-            check_number("BinnedEvents", "levels", levels, low=1)
+            check_count("BinnedEvents", "levels", levels)
         self.height, self.width, self.steps = int(height), int(width), int(steps)
         self.by: By = by
         self.bin, self.levels = bin, levels

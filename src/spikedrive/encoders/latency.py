@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spikedrive.encoders.checks import unit_interval
 from spikedrive.errors import unknown_name
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.domain import Binary, Domain
 from spikedrive.state import Stateful
 
@@ -42,7 +42,7 @@ class Latency(Stateful):
 
     def __init__(self, steps: int, *, curve: Curve = "linear", silent_zero: bool = False) -> None:
         super().__init__()
-        check_number("Latency", "steps", steps, low=1)
+        check_count("Latency", "steps", steps)
         if curve not in ("linear", "log"):
             raise unknown_name("curve", curve, ("linear", "log"))
         self.steps, self.curve, self.silent_zero = int(steps), curve, silent_zero

@@ -10,7 +10,7 @@ from spikedrive.encoders.checks import static_input
 from spikedrive.encoders.direct import Direct
 from spikedrive.errors import ShapeError
 from spikedrive.neurons import LIF, Neuron
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.domain import Domain
 
 
@@ -39,7 +39,7 @@ class PatchSpikes(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in (("channels", channels), ("features", features), ("patch", patch)):
-            check_number("PatchSpikes", name, size, low=1)
+            check_count("PatchSpikes", name, size)
         self.channels, self.patch = int(channels), int(patch)
         self.embed = nn.Conv2d(channels, features, patch, patch)
         self.repeat, self.fire = Direct(steps), neuron()

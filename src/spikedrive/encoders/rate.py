@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spikedrive.encoders.checks import unit_interval
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops.domain import Binary, Domain
 from spikedrive.ops.noise import first_state, noise
 from spikedrive.state import Stateful
@@ -36,7 +36,7 @@ class Poisson(Stateful):
 
     def __init__(self, steps: int = 1, *, seed: int | None = None, shared: bool = False) -> None:
         super().__init__()
-        check_number("Poisson", "steps", steps, low=1)
+        check_count("Poisson", "steps", steps)
         if seed is not None:
             check_number("Poisson", "seed", seed, low=0)
         self.steps, self.seed, self.shared = int(steps), seed, shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spikedrive.encoders.checks import static_input
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops.noise import first_state, noise
 from spikedrive.state import Stateful
 
@@ -34,7 +34,7 @@ class RSC(Stateful):
 
     def __init__(self, steps: int = 1, *, sigma: float, seed: int | None = None) -> None:
         super().__init__()
-        check_number("RSC", "steps", steps, low=1)
+        check_count("RSC", "steps", steps)
         check_number("RSC", "sigma", sigma, low=0)
         if seed is not None:
             check_number("RSC", "seed", seed, low=0)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from spikedrive.errors import ConfigError, ShapeError, unknown_name
 from spikedrive.neurons._registry import register_cell
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks
 
 Shape = Literal["gauss", "max", "linear"]
@@ -64,7 +64,7 @@ class DelayedLinear(Neuron):
     ) -> None:
         super().__init__()
         for name, size in (("inputs", inputs), ("features", features), ("count", count)):
-            check_number("DelayedLinear", name, size, low=1)
+            check_count("DelayedLinear", name, size)
         check_number("DelayedLinear", "max_delay", max_delay, low=2)
         if shape not in ("gauss", "max", "linear"):
             raise unknown_name("shape of a delay kernel", shape, ("gauss", "max", "linear"))
@@ -139,7 +139,7 @@ class DelayedLinear(Neuron):
         *Equation*: SIG = SIG_0 (0.23 / SIG_0)^(epoch / E) up to epoch E = epochs / 4, then 0.23. The widths
         have no gradient before that.
         """
-        check_number("sharpen", "epochs", epochs, low=1)
+        check_count("sharpen", "epochs", epochs)
         check_number("sharpen", "epoch", epoch, low=0)
         if self.SIG is None:
             return

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 from spikedrive.ops.domain import Domain, Integer
 from spikedrive.state import Stateful
@@ -45,7 +45,7 @@ class DeltaActivation(Neuron):
         super().__init__()
         check_number("DeltaActivation", "step", step, low=0)
         if levels is not None:
-            check_number("DeltaActivation", "levels", levels, low=1)
+            check_count("DeltaActivation", "levels", levels)
         if learn_step or (levels is not None and step == 0):
             check_number("DeltaActivation", "step", step, above=0)
         self.levels = None if levels is None else int(levels)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikedrive.neurons._registry import register_cell
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 
 
@@ -52,8 +52,8 @@ class EGRU(Neuron):
         support: float = 1.0,
     ) -> None:
         super().__init__()
-        check_number("EGRU", "inputs", inputs, low=1)
-        check_number("EGRU", "features", features, low=1)
+        check_count("EGRU", "inputs", inputs)
+        check_count("EGRU", "features", features)
         check_number("EGRU", "mean_threshold", mean_threshold, above=0, high=0.99)
         check_number("EGRU", "damping", damping, above=0)
         check_number("EGRU", "support", support, above=0)

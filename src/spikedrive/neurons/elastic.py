@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError, ShapeError
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 from spikedrive.ops.domain import Domain, Ternary
 
@@ -64,7 +64,7 @@ class ElasticBiSpike(Neuron):
         check_number("ElasticBiSpike", "amplitude", amplitude, above=0)
         check_number("ElasticBiSpike", "decay", decay, low=0, high=1)
         if steps is not None:
-            check_number("ElasticBiSpike", "steps", steps, low=1)
+            check_count("ElasticBiSpike", "steps", steps)
             self.refuses_streaming = f"it has an amplitude for each of its {steps} steps"
         self.spread, self.decay, self.signs_only, self.steps = float(spread), float(decay), signs_only, steps
         shape = () if steps is None else (int(steps),)

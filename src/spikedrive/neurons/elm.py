@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError
 from spikedrive.neurons._registry import register_cell
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 
 Version = Literal[1, 2]
@@ -62,7 +62,7 @@ class ELM(Neuron):
     ) -> None:
         super().__init__()
         for name, size in (("inputs", inputs), ("outputs", outputs), ("memories", memories)):
-            check_number("ELM", name, size, low=1)
+            check_count("ELM", name, size)
         check_number("ELM", "memory_tau[0]", memory_tau[0], above=0)
         check_number("ELM", "memory_tau[1]", memory_tau[1], above=memory_tau[0])
         check_number("ELM", "branch_tau", branch_tau, above=0)
@@ -71,7 +71,7 @@ class ELM(Neuron):
             raise ConfigError(f"ELM got version={version}; it takes 1 or 2. Take 2, the later one.")
         branches = inputs if branches is None else branches
         synapses = inputs if routing is None else len(routing)
-        check_number("ELM", "branches", branches, low=1)
+        check_count("ELM", "branches", branches)
         if synapses % branches or (
             routing is not None and not -1 <= int(routing.min()) <= int(routing.max()) < inputs
         ):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ShapeError
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import equation
 from spikedrive.ops import surrogate as surrogates
 from spikedrive.ops.checks import scan_input
@@ -81,12 +81,12 @@ class GLIF(Neuron):
         surrogate: Surrogate | None = None,
     ) -> None:
         super().__init__()
-        check_number("GLIF", "steps", steps, low=1)
+        check_count("GLIF", "steps", steps)
         for name, value in (("leak", leak), ("threshold", threshold), ("conductance", conductance)):
             # the ends of the sigmoid's range are infinitely far
             check_number("GLIF", name, value, low=1e-6, high=1 - 1e-6)
         if channels is not None:
-            check_number("GLIF", "channels", channels, low=1)
+            check_count("GLIF", "channels", channels)
         self.steps, self.channels = int(steps), channels
         shape = () if channels is None else (int(channels),)
         start = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spikedrive.errors import ConfigError, ShapeError
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 from spikedrive.ops.domain import Domain, Integer
 
@@ -57,7 +57,7 @@ class GIF(Neuron):
         keep_top_codes: bool = False,
     ) -> None:
         super().__init__()
-        check_number("GIF", "bits", bits, low=1, high=16)
+        check_count("GIF", "bits", bits, high=16)
         check_number("GIF", "extra_bits", extra_bits, low=0, high=8)
         self.bits, self.extra_bits, self.symmetric = int(bits), int(extra_bits), symmetric
         self.keep_top_codes = keep_top_codes

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError, ShapeError, unknown_name
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import equation
 from spikedrive.ops.checks import scan_input
 from spikedrive.ops.domain import Binary, Domain
@@ -108,7 +108,7 @@ class HoyerLIF(Neuron):
                 "extremum='channel' and only there. Give both or neither."
             )
         if channels is not None:
-            check_number("HoyerLIF", "channels", channels, low=1)
+            check_count("HoyerLIF", "channels", channels)
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
         self.extremum, self.channels = extremum, channels
         self.scale, self.momentum = float(scale), float(momentum)

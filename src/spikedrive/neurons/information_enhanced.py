@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spikedrive.neurons.integer import ILIF
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 
 def information_enhanced(levels: int = 4, *, attention: bool = False) -> ILIF:
@@ -22,6 +22,6 @@ def information_enhanced(levels: int = 4, *, attention: bool = False) -> ILIF:
     >>> information_enhanced()(torch.tensor([0.1, 0.3, 0.9]).view(1, 1, 3)).flatten().tolist()
     [0.0, 0.25, 1.0]
     """
-    check_number("information_enhanced", "levels", levels, low=1)
+    check_count("information_enhanced", "levels", levels)
     unit = 1 / levels
     return ILIF(levels, unit, rounding="half_up", gate="open", scale=2 * unit if attention else unit)

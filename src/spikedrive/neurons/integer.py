@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spikedrive.errors import unknown_name
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops.domain import Binary, Domain, Integer
 from spikedrive.ops.ilif import ilif_scan
 
@@ -67,7 +67,7 @@ class ILIF(Neuron):
         detach_reset: bool = True,
     ) -> None:
         super().__init__()
-        check_number("ILIF", "levels", levels, low=1)
+        check_count("ILIF", "levels", levels)
         check_number("ILIF", "threshold", threshold, above=0)
         check_number("ILIF", "scale", scale, above=0)
         check_number("ILIF", "decay", decay, low=0, high=1)
@@ -120,8 +120,8 @@ class NILIF(Neuron):
 
     def __init__(self, levels: int = 4, *, inner_steps: int = 4, decay: float = 0.5) -> None:
         super().__init__()
-        check_number("NILIF", "levels", levels, low=1)
-        check_number("NILIF", "inner_steps", inner_steps, low=1)
+        check_count("NILIF", "levels", levels)
+        check_count("NILIF", "inner_steps", inner_steps)
         check_number("NILIF", "decay", decay, low=0, high=1)
         self.levels, self.inner_steps, self.decay = int(levels), int(inner_steps), float(decay)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from spikedrive.neurons._registry import register_cell
 from spikedrive.neurons.legendre import legendre_matrices
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 from spikedrive.ops import surrogate as surrogates
 from spikedrive.ops.domain import Binary, Domain
@@ -71,7 +71,7 @@ class L2MU(Neuron):
             ("memories", memories),
             ("order", order),
         ):
-            check_number("L2MU", name, size, low=1)
+            check_count("L2MU", name, size)
         check_number("L2MU", "window", window, above=0)
         check_number("L2MU", "current_decay", current_decay, low=0, high=1)
         for population, decay, threshold in zip(_POPULATIONS, decays, thresholds, strict=True):

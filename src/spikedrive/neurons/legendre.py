@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikedrive.neurons._registry import register_cell
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation
 
 
@@ -61,8 +61,8 @@ class LegendreMemory(Neuron):
 
     def __init__(self, inputs: int = 1, *, order: int, window: float, parallel: bool = False) -> None:
         super().__init__()
-        check_number("LegendreMemory", "inputs", inputs, low=1)
-        check_number("LegendreMemory", "order", order, low=1)
+        check_count("LegendreMemory", "inputs", inputs)
+        check_count("LegendreMemory", "order", order)
         check_number("LegendreMemory", "window", window, above=0)
         self.inputs, self.order, self.window, self.parallel = inputs, order, float(window), parallel
         a, b = legendre_matrices(order, window)
@@ -125,8 +125,8 @@ class LMU(Neuron):
         self, inputs: int, features: int, *, order: int, window: float, parallel: bool = False
     ) -> None:
         super().__init__()
-        check_number("LMU", "inputs", inputs, low=1)
-        check_number("LMU", "features", features, low=1)
+        check_count("LMU", "inputs", inputs)
+        check_count("LMU", "features", features)
         self.inputs, self.features = int(inputs), int(features)
         self.write = nn.Linear(inputs, 1)
         # not called, so that this module alone carries the state

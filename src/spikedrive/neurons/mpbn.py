@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikedrive.errors import ConfigError, ShapeError
 from spikedrive.neurons._registry import register_neuron
 from spikedrive.neurons.firing import FIRING, FiringNeuron, Reset
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.neurons.threshold import ThresholdLIF, boundary, over_channels
 from spikedrive.ops import equation
 from spikedrive.ops import surrogate as surrogates
@@ -118,7 +118,7 @@ class MPBNLIF(FiringNeuron):
         check_number("MPBNLIF", "eps", eps, above=0)
         check_number("MPBNLIF", "momentum", momentum, low=0, high=1)
         if channels is not None:
-            check_number("MPBNLIF", "channels", channels, low=1)
+            check_count("MPBNLIF", "channels", channels)
         self.channels, self.decay, self.decay_input = channels, float(decay), decay_input
         self.write_back, self.eps, self.momentum = write_back, float(eps), float(momentum)
         shape = () if channels is None else (int(channels),)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from operator import index
+from typing import Any
 
 from spikedrive.errors import ConfigError
 from spikedrive.ops.domain import Domain
@@ -39,3 +41,14 @@ def check_number(owner: str, name: str, value: float, *, above: float | None = N
                                  (f"at most {high:g}" if high is not None else "", high)) if bound is not None
     )  # fmt: skip
     raise ConfigError(f"{owner} got {name}={value}; it takes a number {bounds}. Change {name}.")
+
+
+def check_count(owner: str, name: str, value: Any, *, high: float | None = None) -> None:
+    """Raise ConfigError unless value is a whole number, 1 <= value <= high."""
+    try:
+        index(value)
+    except TypeError:
+        raise ConfigError(
+            f"{owner} got {name}={value!r}; it takes a whole number of at least 1. Change {name}."
+        ) from None
+    check_number(owner, name, value, low=1, high=high)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ShapeError
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import equation
 from spikedrive.ops import surrogate as surrogates
 from spikedrive.ops.checks import scan_input
@@ -98,7 +98,7 @@ class PSN(Neuron):
 
     def __init__(self, steps: int = 4, *, surrogate: Surrogate | None = None) -> None:
         super().__init__()
-        check_number("PSN", "steps", steps, low=1)
+        check_count("PSN", "steps", steps)
         self.steps = int(steps)
         self.weight, self.bias = _mixture(self.steps)
         self.surrogate = surrogate or surrogates.atan()
@@ -148,8 +148,8 @@ class MaskedPSN(Neuron):
         self, steps: int = 4, order: int = 2, *, mix: float = 1.0, surrogate: Surrogate | None = None
     ) -> None:
         super().__init__()
-        check_number("MaskedPSN", "steps", steps, low=1)
-        check_number("MaskedPSN", "order", order, low=1, high=steps)
+        check_count("MaskedPSN", "steps", steps)
+        check_count("MaskedPSN", "order", order, high=steps)
         check_number("MaskedPSN", "mix", mix, low=0, high=1)
         self.steps, self.order, self.mix = int(steps), int(order), float(mix)
         self.weight, self.bias = _mixture(self.steps)
@@ -212,7 +212,7 @@ class SlidingPSN(Neuron):
         self, order: int = 2, *, exponential: bool = True, surrogate: Surrogate | None = None
     ) -> None:
         super().__init__()
-        check_number("SlidingPSN", "order", order, low=1)
+        check_count("SlidingPSN", "order", order)
         self.order = int(order)
         if exponential:
             weight = 0.5 ** torch.arange(self.order - 1, -1, -1.0)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikedrive.neurons._registry import register_neuron
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count, check_number
 from spikedrive.ops import checks, equation, surrogate
 from spikedrive.ops.domain import Binary, Domain, Integer
 from spikedrive.ops.lif import lif_scan
@@ -63,7 +63,7 @@ class QCFS(Neuron):
         self, levels: int = 16, ceiling: float = 2.0, *, spiking: bool = False, learn_ceiling: bool = True
     ) -> None:
         super().__init__()
-        check_number("QCFS", "levels", levels, low=1)
+        check_count("QCFS", "levels", levels)
         check_number("QCFS", "ceiling", ceiling, above=0)
         self.levels, self.spiking = int(levels), spiking
         first = torch.full((1,), float(ceiling))

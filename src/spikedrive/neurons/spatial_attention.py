@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikedrive.errors import ShapeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.neurons.temporal_attention import check_steps
 from spikedrive.state import Stateful
 
@@ -37,9 +37,9 @@ class SpatialAttention(Stateful):
         self, steps: int, channels: int, *, reduction: int = 4, lam: float = 0.5, shared_masks: bool = False
     ) -> None:
         super().__init__()
-        check_number("SpatialAttention", "steps", steps, low=1)
-        check_number("SpatialAttention", "channels", channels, low=1)
-        check_number("SpatialAttention", "reduction", reduction, low=1)
+        check_count("SpatialAttention", "steps", steps)
+        check_count("SpatialAttention", "channels", channels)
+        check_count("SpatialAttention", "reduction", reduction)
         check_number("SpatialAttention", "lam", lam, above=0, high=0.99)
         self.steps, self.channels, self.lam, self.shared_masks = int(steps), int(channels), lam, shared_masks
         self.refuses_streaming = f"it chooses among its {self.steps} steps"

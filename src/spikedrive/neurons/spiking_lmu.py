@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.neurons.legendre import LegendreMemory
 from spikedrive.neurons.lif import LIF
-from spikedrive.neurons.neuron import Neuron, check_number
+from spikedrive.neurons.neuron import Neuron, check_count
 from spikedrive.ops.fold import over_time
 
 
@@ -43,8 +43,8 @@ class SpikingLMU(nn.Module):
         parallel: bool = False,
     ) -> None:
         super().__init__()
-        check_number("SpikingLMU", "inputs", inputs, low=1)
-        check_number("SpikingLMU", "features", features, low=1)
+        check_count("SpikingLMU", "inputs", inputs)
+        check_count("SpikingLMU", "features", features)
         self.write, self.read = (
             nn.Linear(inputs, 1, bias=False),
             nn.Linear(order + inputs, features, bias=False),

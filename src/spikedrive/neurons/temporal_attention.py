@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spikedrive.errors import ShapeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops import checks
 from spikedrive.state import Stateful
 
@@ -27,8 +27,8 @@ class TemporalAttention(Stateful):
 
     def __init__(self, steps: int, reduction: int = 16) -> None:
         super().__init__()
-        check_number("TemporalAttention", "steps", steps, low=1)
-        check_number("TemporalAttention", "reduction", reduction, low=1)
+        check_count("TemporalAttention", "steps", steps)
+        check_count("TemporalAttention", "reduction", reduction)
         self.steps = int(steps)
         self.refuses_streaming = f"it weighs its {self.steps} steps against each other"
         hidden = max(1, self.steps // reduction)

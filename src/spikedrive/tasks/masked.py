@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks import SpikingModel
 from spikedrive.errors import ConfigError, ShapeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.tasks.visible import VisibleOnly
 
 HEAD_WIDTH = 64
@@ -49,7 +49,7 @@ class MaskedAutoencoder(nn.Module):
                 "Build it with input='image'."
             )
         check_number("MaskedAutoencoder", "ratio", ratio, above=0, high=1)
-        check_number("MaskedAutoencoder", "depth", depth, low=1)
+        check_count("MaskedAutoencoder", "depth", depth)
         if width < 4 or width % 4 or (width > HEAD_WIDTH and width % HEAD_WIDTH):
             raise ConfigError(
                 f"MaskedAutoencoder got width={width}; it takes a multiple of 4, and above {HEAD_WIDTH} one of "

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from spikedrive.errors import ConfigError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.tasks.answers import UNASKED, Questions
 
 POWER = 0.01
@@ -33,7 +33,7 @@ def multi_query_recall(
     ((8, 2), 1.0)
     """
     for key, value in (("pairs", pairs), ("samples", samples)):
-        check_number("multi_query_recall", key, value, low=1)
+        check_count("multi_query_recall", key, value)
     if pairs > vocabulary // 2:
         raise ConfigError(
             f"multi_query_recall got {pairs} pairs of a vocabulary of {vocabulary}; half of it are keys, so that it "

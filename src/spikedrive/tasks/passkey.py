@@ -7,7 +7,7 @@ import torch
 
 from spikedrive.data.text import Tokenizer
 from spikedrive.errors import DataError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.tasks.answers import UNASKED, Questions
 
 TASK = "Keep the number in mind.\n"
@@ -30,7 +30,7 @@ def passkey(
     *Source*: the task of "Landmark Attention" (arXiv 2305.16300), with a text of our own.
     """
     for key, value in (("digits", digits), ("samples", samples)):
-        check_number("passkey", key, value, low=1)
+        check_count("passkey", key, value)
     random = np.random.default_rng(seed)
     first, last = 10 ** (digits - 1), 10**digits
     head, filler, question = (tokenizer.encode(part) for part in (TASK, FILLER, QUESTION))

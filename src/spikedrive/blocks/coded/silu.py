@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spikedrive.errors import CheckpointError, ConfigError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 
 class PulseNeuron(nn.Module):
@@ -83,7 +83,7 @@ class SpikingSiLU(nn.Module):
 
     def __init__(self, *, detail: int = 1) -> None:
         super().__init__()
-        check_number("SpikingSiLU", "detail", detail, low=1)
+        check_count("SpikingSiLU", "detail", detail)
         self.detail = detail = int(detail)
         self.positive = Pulses(
             PulseNeuron(threshold, -threshold, decay, 10 * detail, pulse=0.02)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError
 from spikedrive.neurons import RoundingIF
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 Per = Literal["tensor", "token"]
 """Which numbers share a scale: all of a tensor, or those along its last axis."""
@@ -39,7 +39,7 @@ class SpikeCode(nn.Module):
 
     def __init__(self, steps: int = 127, *, per: Per = "tensor") -> None:
         super().__init__()
-        check_number("SpikeCode", "steps", steps, low=1)
+        check_count("SpikeCode", "steps", steps)
         if per not in ("tensor", "token"):
             raise ConfigError(
                 f"SpikeCode got per={per!r}; it takes 'tensor' or 'token'. Use 'token' for one scale a row."

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikedrive.blocks.conv import ConvBN
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError, ShapeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.fold import over_time
 
 
@@ -40,7 +40,7 @@ class PyramidDecoder(nn.Module):
                 f"PyramidDecoder got {len(widths)} widths and {len(strides)} strides; it takes one of each a level. "
                 "Make the lists equally long."
             )
-        check_number("PyramidDecoder", "width", width, low=1)
+        check_count("PyramidDecoder", "width", width)
         self.strides = tuple(strides)
         self.neurons = nn.ModuleList(make_neuron(neuron) for _ in widths)
         self.laterals = nn.ModuleList(ConvBN(channels, width) for channels in widths)

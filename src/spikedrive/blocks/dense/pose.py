@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikedrive.blocks.conv import ConvBN
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.blocks.readout import as_positions, flat_positions
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.fold import over_time
 
 
@@ -30,7 +30,7 @@ class PoseHead(nn.Module):
         self, channels: int, points: int, *, size: int = 4, hidden: int = 256, neuron: NeuronLike = "LIF"
     ) -> None:
         super().__init__()
-        check_number("PoseHead", "hidden", hidden, low=1)
+        check_count("PoseHead", "hidden", hidden)
         self.size = as_positions(size)
         self.in_neuron = make_neuron(neuron)
         self.hidden = ConvBN(channels * self.size[0] * self.size[1], hidden)

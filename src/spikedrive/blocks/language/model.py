@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spikedrive.blocks.language.ids import check_ids
 from spikedrive.blocks.model import SpikingModel, select_levels
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 
 class LanguageModel(SpikingModel):
@@ -26,7 +26,7 @@ class LanguageModel(SpikingModel):
     def __init__(self, *, vocabulary: int, context: int | None = None) -> None:
         super().__init__(input="tokens", in_channels=1, classes=vocabulary, steps=1)
         if context is not None:
-            check_number(type(self).__name__, "context", context, low=1)
+            check_count(type(self).__name__, "context", context)
         self.vocabulary, self.context = vocabulary, context
 
     @abstractmethod

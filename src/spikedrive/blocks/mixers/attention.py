@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError, unknown_name
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops.fold import over_time
 
 Variant = Literal["sdsa1", "sdsa3"]
@@ -76,7 +76,7 @@ class SpikeAttention(nn.Module):
                 f"SpikeAttention got scale={scale}; it takes a power of two, which is a shift. "
                 "Fold another factor into threshold."
             )
-        check_number("SpikeAttention", "value_ratio", value_ratio, low=1)
+        check_count("SpikeAttention", "value_ratio", value_ratio)
         if (variant == "sdsa1" and (scale != 1.0 or value_ratio != 1)) or (variant == "sdsa3" and pool):
             raise ConfigError(
                 f"SpikeAttention {variant} got scale={scale}, value_ratio={value_ratio}, pool={pool}; sdsa1 has no "

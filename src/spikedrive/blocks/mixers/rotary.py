@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError, unknown_name
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 
 Rope = Literal["plain", "ntk", "crd_ntk"]
 
@@ -51,7 +51,7 @@ class Rotary(nn.Module):
         super().__init__()
         if kind not in get_args(Rope):
             raise unknown_name("kind of rotary positions", str(kind), get_args(Rope))
-        check_number("Rotary", "trained", trained, low=1)
+        check_count("Rotary", "trained", trained)
         longest = 8 * trained if longest is None else longest
         check_number("Rotary", "longest", longest, low=trained)
         check_number("Rotary", "base", base, above=0)

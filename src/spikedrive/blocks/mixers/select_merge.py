@@ -10,7 +10,7 @@ from spikedrive.blocks.mixers.causal_attention import CausalAttention, check_hea
 from spikedrive.blocks.mixers.rotary import Rope, Rotary, make_rotary
 from spikedrive.blocks.mixers.sequence import SEQUENCE_MIXERS
 from spikedrive.errors import ConfigError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.state import Axis, Stateful
 
 PIECE = 256
@@ -48,7 +48,7 @@ class SelectMergeCache(Stateful):
     ) -> None:
         super().__init__()
         for key, value in (("segment", segment), ("top", top), ("region", region)):
-            check_number("SelectMergeCache", key, value, low=1)
+            check_count("SelectMergeCache", key, value)
         if segment % region or (rotary is not None and rotary.trained % region):
             whole = "segment" if segment % region else "trained"
             raise ConfigError(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from spikedrive.encoders import Poisson
 from spikedrive.encoders.checks import static_input
 from spikedrive.errors import ValueRangeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.points import group_points
 
 AXES = 3
@@ -37,8 +37,8 @@ class PointGroups(nn.Module):
 
     def __init__(self, groups: int, neighbours: int) -> None:
         super().__init__()
-        check_number("PointGroups", "groups", groups, low=1)
-        check_number("PointGroups", "neighbours", neighbours, low=1)
+        check_count("PointGroups", "groups", groups)
+        check_count("PointGroups", "neighbours", neighbours)
         self.groups, self.neighbours = int(groups), int(neighbours)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ from spikedrive.blocks import (
 from spikedrive.blocks.points import PointCoding
 from spikedrive.errors import ConfigError
 from spikedrive.models._registry import OUR_SHAPE, register_model
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 NEURON: dict[str, Any] = {"name": "PLIF", "tau": 2.0, "decay_input": False, "surrogate": "atan"}
 """A learned leak, one a layer, that leaves the input alone."""
@@ -134,7 +134,7 @@ class SpikePoint(SpikingModel):
                 f"SpikePoint got widths={tuple(widths)}; it takes at least one, each of at least 2. Change widths."
             )
         for name, value in (("last", last), ("hidden", hidden), ("votes", votes)):
-            check_number("SpikePoint", name, value, low=1)
+            check_count("SpikePoint", name, value)
         self.coding = PointCoding(groups, neighbours, steps=steps, seed=seed)
         self.local = _stage(in_channels + 3, widths[0], neuron)
         self.pool = EveryStep(nn.MaxPool2d((1, neighbours)))

@@ -45,7 +45,7 @@ from spikedrive.blocks.residual import Dropout
 from spikedrive.encoders import Direct
 from spikedrive.errors import CheckpointError, DataError, ValueRangeError, unknown_name
 from spikedrive.models._registry import OUR_SHAPE, register_model
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 
 Pooling = Literal["first", "mean"]
 _EPSILON = 1e-12
@@ -117,7 +117,7 @@ class SpikeLM(SpikingModel):
     ) -> None:
         super().__init__(input="tokens", in_channels=1, classes=classes, steps=steps)
         for key, value in (("depth", depth), ("vocabulary", vocabulary), ("context", context)):
-            check_number("SpikeLM", key, value, low=1)
+            check_count("SpikeLM", key, value)
         if pooling not in get_args(Pooling):
             raise unknown_name("pooling", pooling, get_args(Pooling))
         self.vocabulary, self.context, self.padding = vocabulary, context, padding
@@ -189,7 +189,7 @@ class SpikeCausalLM(LanguageModel):
         neuron: NeuronLike | None = "ElasticBiSpike",
     ) -> None:
         super().__init__(vocabulary=vocabulary, context=context)
-        check_number("SpikeCausalLM", "steps", steps, low=1)
+        check_count("SpikeCausalLM", "steps", steps)
         self.steps = int(steps)
         self.table, self.positions = nn.Embedding(vocabulary, width), LearnedPositions(context, width)
         nn.init.normal_(self.table.weight, std=0.02)

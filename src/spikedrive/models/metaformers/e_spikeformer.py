@@ -41,7 +41,7 @@ from spikedrive.blocks import (
 )
 from spikedrive.models._registry import OUR_SHAPE, register_model
 from spikedrive.models.metaformers import _layout
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 
 NEURON: NeuronLike = {"name": "ILIF", "levels": 4, "scale": 0.25}
 """Rounds half to even, passes the gradient on 0 <= x <= 4, emits multiples of 1/4."""
@@ -88,7 +88,7 @@ class ESpikeformer(SpikingModel):
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
         check_init(init)
         check_number("ESpikeformer", "transformer_stages", transformer_stages, low=0, high=len(widths))
-        check_number("ESpikeformer", "heads", heads, low=1)
+        check_count("ESpikeformer", "heads", heads)
         separable = partial(SepConv, ratio=separable_ratio, neuron=neuron, spiking=True)
 
         def block(stage: int, width: int, rate: float) -> MembraneBlock:

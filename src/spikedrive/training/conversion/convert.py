@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spikedrive.blocks import SpikeMask
 from spikedrive.errors import DtypeError, ShapeError, ValueRangeError, unknown_name
 from spikedrive.neurons import QCFS, SignedIF
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.training.conversion.calibrate import Calibration, Place, Progress, calibrate, find_places
 from spikedrive.training.conversion.ceilings import Method, check_method
 from spikedrive.training.conversion.network import ConvertedNetwork, EachStep, OnOff, Unconverted, rounding
@@ -136,7 +136,7 @@ def _check(
     if spikes not in get_args(Spikes):
         raise unknown_name("kind of spikes", spikes, get_args(Spikes))
     for count in (steps, *predict):
-        check_number("convert", "steps", count, low=1)
+        check_count("convert", "steps", count)
     check_number("convert", "percentile", percentile, above=0, high=100)
     check_number("convert", "mask", mask, low=0, high=1)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count
 from spikedrive.state import Stream
 from spikedrive.training.conversion.calibrate import Progress, steps_cost
 from spikedrive.training.conversion.network import ConvertedNetwork
@@ -33,7 +33,7 @@ def measure(
     """
     wanted = sorted({*(steps or (converted.steps,))})
     for count in wanted:
-        check_number("measure", "steps", count, low=1)
+        check_count("measure", "steps", count)
     exact, answers = [], {count: [] for count in wanted}
     for start in range(0, len(images), batch):
         part = images[start : start + batch]

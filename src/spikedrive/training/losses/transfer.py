@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spikedrive.errors import ConfigError, ShapeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 
 SMALL = 1e-7
 
@@ -50,7 +50,7 @@ class TransferLoss(nn.Module):
         self, steps: int, *, weight: float = 0.5, threshold: float = 1.0, spread: float = 1e-3
     ) -> None:
         super().__init__()
-        check_number("TransferLoss", "steps", steps, low=1)
+        check_count("TransferLoss", "steps", steps)
         check_number("TransferLoss", "spread", spread, low=0, high=1)
         self.weight, self.threshold, self.spread = weight, threshold, spread
         self.c = nn.Parameter(torch.zeros(steps))
