@@ -5,6 +5,18 @@ from __future__ import annotations
 from statistics import mean, stdev
 
 Rows = list[dict[str, str]]
+GAINS = {
+    "plain": ("CSNN", ""),
+    "moved": ("CSNN, mirrored and shifted", "plain"),
+    "dropped": ("CSNN, events dropped (EventDrop)", "plain"),
+    "mixed": ("CSNN, areas of two clips mixed (MixArea)", "plain"),
+    "guided": ("CSNN, dropped and mixed by saliency (EventRPG)", "plain"),
+    "ta_plain": ("TA-SNN without its attention", ""),
+    "ta": ("TA-SNN", "ta_plain"),
+    "asa_plain": ("ASA-CSNN without its attention", ""),
+    "asa": ("ASA-CSNN", "asa_plain"),
+}
+"""Labels of `event_gains.VARIANTS`, and what each is compared with."""
 FLOW_NAMES = {"snn": "spiking", "lstm": "LSTM twin", "none": "no memory"}
 
 
@@ -49,6 +61,29 @@ def flow(rows: Rows) -> str:
         )
     text += f"| an answer of zero | 0 | | {float(rows[0]['still']):.3f} | | | | | | |\n"
     return text + _foot(rows, "`python benchmarks/event_flow.py`")
+
+
+def gains(rows: Rows) -> str:
+    """Each network and training beside itself without attention or augmentation."""
+    if not rows:
+        return "Not measured yet.\n"
+    text = "| training | test accuracy, % | against the same without, points | seeds |\n|---|---|---|---|\n"
+    of = {(row["variant"], row["seed"]): 100 * float(row["accuracy"]) for row in rows}
+    for variant, (label, without) in GAINS.items():
+        own = [row for row in rows if row["variant"] == variant]
+        apart = [
+            of[variant, row["seed"]] - of[without, row["seed"]] for row in own if (without, row["seed"]) in of
+        ]
+        gain = f"{mean(apart):+.1f} ({min(apart):+.1f} to {max(apart):+.1f})" if apart else ""
+        if own:
+            text += f"| {label} | {_spread(own, 'accuracy', 1, 100)} | {gain} | {_seeds(own)} |\n"
+    first = rows[0]
+    days, commits = (" and ".join(sorted({row[key] for row in rows})) for key in ("date", "commit"))
+    return text + (
+        f"\nsaccades_fashion_mini: {int(first['clips']):,} training clips, {first['epochs']} epochs, "
+        f"{int(first['test_clips']):,} test clips; mean ± standard deviation, and the mean difference seed by seed "
+        f"(lowest to highest). `python benchmarks/event_gains.py`, {first['cpu']}, {days}, commit {commits}.\n"
+    )
 
 
 def _foot(rows: Rows, what: str) -> str:

@@ -28,7 +28,7 @@ import watch_tables
 MARK, ENGINE_MARK, MEMORY_MARK = "measured", "measured: engine", "measured: memory"
 RECALL_MARK, PASSKEY_MARK = "measured: recall", "measured: passkey"
 EVENTS_MARK, FUSION_MARK = "measured: representations", "measured: fusion"
-MODELS_MARK, FLOW_MARK = "measured: event models", "measured: flow"
+MODELS_MARK, FLOW_MARK, GAINS_MARK = "measured: event models", "measured: flow", "measured: gains"
 HEADS_MARK, CHANGES_MARK = "measured: heads", "measured: changes"
 SEEDS, SPEED = "`python benchmarks/demo_seeds.py`", "`make bench`"
 
@@ -121,6 +121,11 @@ def main() -> None:
     _fill(events, EVENTS_MARK, event_tables.page(results.read("event_representations")))
     _fill(events, FUSION_MARK, event_tables.fusion(results.read("event_fusion")))
     _fill(events, MODELS_MARK, event_training_tables.models(results.read("event_models")))
+    _fill(
+        docs / "how-to" / "event-data.md",
+        GAINS_MARK,
+        event_training_tables.gains(results.read("event_gains")),
+    )
     flow = docs / "how-to" / "flow.md"
     _fill(flow, FLOW_MARK, event_training_tables.flow(results.read("event_flow")))
     _fill(docs / "how-to" / "anytime.md", MARK, early_tables.page(results.read("early_answers")))

@@ -78,12 +78,17 @@ def test_inputs_that_inhibit_get_none_and_classes_are_chosen() -> None:
     assert propagate_relevance(model, x, classes=torch.tensor([1])).flatten().tolist() == [0.0, 3.0]
 
 
+CONVOLUTIONAL = {
+    "sew_resnet_nano": {"neuron": "LIF", "depths": (1, 1), "in_channels": 1, "input": "frames"},
+    "csnn_nano": {"neuron": {"name": "LIF", "threshold": 0.1}, "pools": (2, 2), "in_channels": 1},
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 @pytest.mark.parametrize("method", ["slrp", "sltrp"])
-def test_a_convolutional_model_sees_what_excites_it(method: str) -> None:
+def test_a_convolutional_model_sees_what_excites_it(method: str, name: str) -> None:
     torch.manual_seed(0)
-    model = sd.create_model(
-        "sew_resnet_nano", neuron="LIF", steps=4, classes=3, widths=(8, 16), depths=(1, 1), input="frames"
-    ).train()
+    model = sd.create_model(name, steps=4, classes=3, widths=(8, 16), **CONVOLUTIONAL[name]).train()
     x = torch.rand(4, 2, 1, 16, 16)
     with torch.no_grad():
         for _ in range(5):

@@ -21,7 +21,7 @@ Method = Literal["slrp", "sltrp"]
 
 LAYERS = (F.linear, torch.conv2d)
 POOLS = (
-    F.avg_pool2d, torch.max_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean, torch.sum, Tensor.sum,
+    F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean, torch.sum, Tensor.sum,
 )  # fmt: skip
 SUMS = (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__)
 PASSING = (F.batch_norm, Tensor.__truediv__, Tensor.div, torch.div)
