@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/event_gains.py [NAME ...] [--seeds 0 1 2] [--out runs/gains]
 
-One run after another, each resumable and left alone where it is finished, judged on the test clips. Nothing else differs
-between a network and itself without attention, or a training and itself without augmentation; no setting was chosen by
-these figures. Writes results/event_gains.csv.
+One run after another, each resumable and left alone where it is finished, judged on the test clips. Nothing else
+differs between a network and itself without attention, or a training and itself without augmentation; no setting was
+chosen by these figures. Writes results/event_gains.csv.
 """
 
 from __future__ import annotations
