@@ -175,6 +175,39 @@ def test_early_answers_on_clips(bars: Path, tmp_path: Path, capsys: pytest.Captu
         evaluate_anytime_clips(model, clips, clips, replace(reader, steps=1))
 
 
+def test_predict_names_the_class_of_recordings(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(bar_recipe(bars, epochs=1), tmp_path / "run", progress=False)
+    model, clips = run.load(), load_events(bars, "test")
+    reader = read_record(model.metadata["events"])
+    assert isinstance(reader, FrameReader)
+    logits = torch.cat([model(reader([clips[i]])) for i in range(3)])
+    wanted = [clips.class_names[k] for k in logits.argmax(1)]
+    # what comes behind the slices that it learned with is not read
+    late = moving_bar(True, 5, windows=12)
+    write_recording(tmp_path / "late.npz", late)
+    paths = [str(write_clip(tmp_path / f"{i}.npz", clips[i])) for i in range(3)]
+    assert main(["predict", str(tmp_path / "run"), *paths, str(tmp_path / "late.npz"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["names"][0] for each in found[:3]] == wanted
+    first = int((late.array["t"] < late.array["t"][0] + 6 * WINDOW).sum())
+    assert (found[3]["recording"], found[3]["events"]) == (str(tmp_path / "late.npz"), first)
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "none.npz")]) == 2
+    assert "There is no recording at" in capsys.readouterr().err
+    # CSV does not say its sensor
+    write_recording(tmp_path / "a.csv", clips[0])
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "a.csv"), "--size", f"{SIDE}x{SIDE}"]) == 0
+    assert wanted[0] in capsys.readouterr().out
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "a.csv"), "--size", "16"]) == 2
+    assert "--size 16 is no size" in capsys.readouterr().err
+
+
+def write_clip(path: Path, clip: Any) -> Path:
+    write_recording(path, clip)
+    return path
+
+
 def test_a_model_of_points_learns_from_clips(
     bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

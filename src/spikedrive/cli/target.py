@@ -53,6 +53,17 @@ def load_trained(target: str) -> SpikingModel:
     path = checkpoint_path(target)
     model = load_model(path)
     absent = [key for key in NEEDED if key not in model.metadata]
+    learned = model.metadata.get("task", model.card.task if model.card else "classify")
+    if absent and (learned != "classify" or "events" in model.metadata):
+        what = (
+            learned
+            if learned != "classify"
+            else f"clips ({model.metadata['events'].get('kind', 'two cameras')})"
+        )
+        raise CheckpointError(
+            f"{target} is a model of {what}; a classifier of images or of event frames is accepted here. "
+            "Name a run of one, or audit this one, which takes any model."
+        )
     if absent:
         raise CheckpointError(
             f"{path} does not say its {', '.join(absent)}; checkpoints of `spikedrive train` do. "
@@ -260,3 +271,16 @@ def normalised_images(model: SpikingModel, data: str, split: str, count: int) ->
     known = model.metadata
     mean, std = (known["mean"], known["std"]) if "mean" in known else images.statistics()
     return normalise(images.images[:: max(1, len(images) // count)][:count], mean, std)
+
+
+def sensor_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) of `640x480`, None of None.
+
+    *Raises*: ConfigError for anything else.
+    """
+    if text is None:
+        return None
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise ConfigError(f"--size {text} is no size; WIDTHxHEIGHT is taken. Write it as in 640x480.")
+    return int(width), int(height)

@@ -61,10 +61,12 @@ def verb(
         typer.echo(f"{folder}\nspikedrive train {recipe.model} --data LABELLED --weights {folder}")
     elif recipe.task["name"] in ("mqar", "passkey"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --task {recipe.task['name']}")
-    elif recipe.task["name"] in ("video", "segment", "pose"):
+    elif recipe.task["name"] in ("flow", "paired", "pose", "segment", "video"):
         typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
-    elif recipe.task["name"] in ("events", "paired"):
-        typer.echo(f"{folder}\nspikedrive eval {folder} --data {recipe.data}")
+    elif recipe.task["name"] == "events":
+        typer.echo(
+            f"{folder}\nspikedrive eval {folder} --data {recipe.data}\nspikedrive predict {folder} RECORDING"
+        )
         if recipe.task.get("window"):
             typer.echo(f"spikedrive watch RECORDING --model {folder}")
     elif recipe.task["name"] == "lm":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikedrive.cli.output import JsonFlag, emit, note, on_terminal
-from spikedrive.errors import ConfigError, DataError
+from spikedrive.errors import DataError
 
 if TYPE_CHECKING:
     from spikedrive.live import Network, Played
@@ -58,11 +58,11 @@ def verb(
     On a terminal the events and the scores are drawn as they come, elsewhere the summary stands at the end. With
     --serve every visitor of the page sees the recording from its beginning.
     """
-    from spikedrive.cli.target import checkpoint_path
+    from spikedrive.cli.target import checkpoint_path, sensor_size
     from spikedrive.live import Network, Player
     from spikedrive.live.inputs import open_input
 
-    given = open_input(recording, size=_size(size), repair=repair)
+    given = open_input(recording, size=sensor_size(size), repair=repair)
     network = Network.load(checkpoint_path(model), engine=engine)
     window = network.window
     sample = [part.events for part in islice(_slices(given, window, seconds), PRICED)]
@@ -86,15 +86,6 @@ def verb(
         f"{1e6 * found['joules']:.3g} uJ (table {found['energy_table']})",
         as_json,
     )
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f"--size {text} is no size; WIDTHxHEIGHT is taken. Write it as in 640x480.")
-    return int(width), int(height)
 
 
 def _slices(given: Input, window: int, seconds: float | None) -> Iterable[Any]:
