@@ -135,8 +135,9 @@ def _check(
     check_method(method)
     if spikes not in get_args(Spikes):
         raise unknown_name("kind of spikes", spikes, get_args(Spikes))
-    for count in (steps, *predict):
-        check_count("convert", "steps", count)
+    check_count("convert", "steps", steps)
+    for count in predict:
+        check_count("convert", "predict", count)
     check_number("convert", "percentile", percentile, above=0, high=100)
     check_number("convert", "mask", mask, low=0, high=1)
 

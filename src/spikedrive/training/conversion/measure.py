@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from spikedrive.errors import ShapeError
 from spikedrive.neurons.neuron import check_count
 from spikedrive.state import Stream
 from spikedrive.training.conversion.calibrate import Progress, steps_cost
@@ -29,15 +30,33 @@ def measure(
     A network of integers has said all after its one step; there `steps` is left out.
 
     *Shapes*: images (B, ...).
-    *Raises*: ConfigError for steps below 1.
+    *Raises*: ConfigError for steps below 1; ShapeError for no images.
     """
     wanted = sorted({*(steps or (converted.steps,))})
     for count in wanted:
         check_count("measure", "steps", count)
+    if not len(images):
+        raise ShapeError(
+            f"measure got images of shape {tuple(images.shape)}; it takes (B, ...) with B of at least 1. "
+            "Give samples that were not calibrated with."
+        )
+    training = [module for module in ann.modules() if module.training]
+    ann.eval()
+    try:
+        return _measured(ann, converted, images, wanted, batch, progress)
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _measured(
+    ann: nn.Module, converted: ConvertedNetwork, images: Tensor, wanted: Sequence[int], batch: int,
+    progress: Progress | None,
+) -> list[StepsCost]:  # fmt: skip
     exact, answers = [], {count: [] for count in wanted}
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
-        exact.append(ann.eval()(part))
+        exact.append(ann(part))
         stream = Stream(converted)
         for step in range(1, wanted[-1] + 1):
             y = stream(part, steps=1)

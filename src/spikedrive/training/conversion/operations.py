@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 import torch
@@ -24,7 +25,24 @@ class _Batch:
 BATCH = _Batch()
 
 
-class Weighted(nn.Module):
+class _OneOperation(nn.Module):
+    """A module around one ATen operation, which a pickle holds by its name."""
+
+    target: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if isinstance(self.target, torch._ops.OpOverload):
+            state["target"] = str(self.target)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["target"], str):
+            state = state | {"target": attrgetter(state["target"])(torch.ops)}
+        super().__setstate__(state)
+
+
+class Weighted(_OneOperation):
     """A convolution or linear layer with its own weights, as one ATen operation.
 
     *Shapes*: as the operation's, without T.
@@ -57,7 +75,7 @@ class Weighted(nn.Module):
         return f"{self.target}, weight={tuple(self.weight.shape)}"
 
 
-class Call(nn.Module):
+class Call(_OneOperation):
     """One ATen operation without weights of its own; the tensors that it always reads are buffers.
 
     *Shapes*: as the operation's, without T.
