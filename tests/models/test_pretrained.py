@@ -126,6 +126,9 @@ def test_other_classes_start_with_a_head_of_their_own() -> None:
     ]
     assert all(kept)
     assert own.metadata["class_names"][1] == "Trouser"
+    # three new classes have neither the names nor the scores of ten others
+    assert other.metadata["mean"] == own.metadata["mean"]
+    assert not {"class_names", "val_accuracy", "val_loss"} & set(other.metadata)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,10 +138,18 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         CheckpointError, match=r"has the SHA-256 .*; its card says .* Install spikedrive again"
     ):
         sd.create_model(SMALL, pretrained="fashion")
+    (tmp_path / f"{SMALL}.fashion.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"There is no .*\.safetensors, which the card .* is about"):
+        sd.create_model(SMALL, pretrained="fashion")
 
 
 def test_unknown_weights_name_the_known() -> None:
     with pytest.raises(UnknownNameError, match="The nearest: fashion"):
         find_pretrained(SMALL, "fashon")
+    with pytest.raises(
+        UnknownNameError, match=r"There is no tag of weights for \w+ named 'True'.* fashion\."
+    ):
+        # as other libraries have it
+        sd.create_model(SMALL, pretrained=True)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match=rf"meta_spikeformer_55m has no weights .*{SMALL}\.fashion"):
         sd.create_model("meta_spikeformer_55m", pretrained="fashion")

@@ -142,6 +142,8 @@ def test_what_does_not_fit_is_named() -> None:
     assert "head.linear.bias is (7,), not (5,)" in str(raised.value)
     with pytest.raises(CheckpointError, match="holds no tensors"):
         sd.from_reference(name, {"epoch": 3})
+    with pytest.raises(CheckpointError, match=r"is a str; a state_dict.*torch\.load"):
+        sd.from_reference(name, "checkpoint.pth")  # pyright: ignore[reportArgumentType] - what many try first
     with pytest.raises(ConfigError, match="no published checkpoint layout"):
         sd.from_reference("meta_spikeformer_nano", checkpoint)
     with pytest.raises(UnknownNameError, match="The nearest"):

@@ -90,6 +90,9 @@ def test_a_neuron_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
         sd.save_model(
             sd.create_model("meta_spikeformer_nano", **NANO), tmp_path / "m", metadata={"x": {1, 2}}
         )
+    with pytest.raises(ConfigError, match=r"got a Linear without a card.*torch\.save"):
+        # a converted network, say
+        sd.save_model(torch.nn.Linear(2, 2), tmp_path / "m")  # pyright: ignore[reportArgumentType]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -50,9 +50,13 @@ def find_pretrained(model: str, tag: str) -> Path:
             "Leave pretrained out, or take one of them."
         )
     if tag not in cards:
-        raise unknown_name(f"pretrained weights of {model}", tag, list(cards))
+        raise unknown_name(f"tag of weights for {model}", str(tag), list(cards))
     path = FOLDER / f"{model}.{tag}.safetensors"
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no {path}, which the card of {model}.{tag} is about. Install spikedrive again."
+        )
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != cards[tag]["sha256"]:
         raise CheckpointError(
             f"{path} has the SHA-256 {found}; its card says {cards[tag]['sha256']}. Install spikedrive again."

@@ -97,8 +97,9 @@ def create_model(
     which was published, measured or proved of the name.
 
     `pretrained` names weights that come with the package (`list_pretrained`), whose hash is checked; for another number
-    of classes the head starts anew, and `metadata` has the mean and deviation that images are normalised by. With
-    `as_released` the dead parameters of the original code are kept, so that counts equal the published ones.
+    of classes the head starts anew and has no class names. `metadata` has the mean and deviation that images are
+    normalised by. With `as_released` the dead parameters of the original code are kept, so that counts equal the
+    published ones.
 
     *Raises*: UnknownNameError for the name or the weights, ConfigError for an argument that the model does not take,
     CheckpointError for weights of another model or a damaged file.

@@ -38,10 +38,12 @@ def save_model(
     *Raises*: ConfigError for a model that was not built by `create_model` or whose arguments are no JSON;
     StorageError where the file cannot be written, the previous one is untouched.
     """
-    if model.card is None:
+    card = getattr(model, "card", None)
+    if card is None:
         raise ConfigError(
             f"save_model got a {type(model).__name__} without a card; it takes models of create_model, which can be "
-            "built again. Register the variant (models.register_model) and create it by name."
+            "built again. Register the variant (models.register_model) and create it by name, or keep any other module "
+            "with torch.save."
         )
     config = {
         key: describe_neuron(value) if key.endswith("neuron") and value is not None else value
@@ -51,7 +53,7 @@ def save_model(
         **model.metadata,
         **(metadata or {}),
         "format": FORMAT,
-        "model": model.card.name,
+        "model": card.name,
         "config": config,
     }
     if model.fused is not None:
@@ -96,8 +98,9 @@ def load_model(path: str | PathLike[str]) -> SpikingModel:
 def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bool = False) -> dict[str, Any]:
     """Fill `model` from a file of `save_model`; with `new_head` its classification head keeps its own values.
 
-    Gives the metadata in the file. A model with a distillation head takes a file without one: its label head is then
-    the file's one head, and its teacher's head keeps its own values.
+    Gives the metadata in the file; a new head knows neither the classes' names nor what was scored on them. A model
+    with a distillation head takes a file without one: its label head is then the file's one head, and its teacher's
+    head keeps its own values.
 
     *Raises*: CheckpointError for a file that is damaged or belongs to another model; the model is then untouched.
     """
@@ -111,11 +114,20 @@ def load_weights(model: SpikingModel, path: str | PathLike[str], *, new_head: bo
         tensors = {key: value for key, value in tensors.items() if not key.startswith(_HEAD)}
         tensors |= {key: value for key, value in own.items() if key.startswith(_HEAD)}
     _load(model, tensors, f"{path} ({header['model']})")
-    return _metadata(header)
+    known = _metadata(header)
+    return {k: v for k, v in known.items() if not (new_head and (k == "class_names" or k.startswith("val_")))}
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a published checkpoint, without its nesting and DDP's prefix."""
+    """The tensors of a published checkpoint, without its nesting and DDP's prefix.
+
+    *Raises*: CheckpointError for anything else, a path included.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(
+            f"The checkpoint is a {type(checkpoint).__name__}; a state_dict, or a mapping with one under 'state_dict' "
+            "or 'model', is taken. Read a file first: torch.load(path, weights_only=True)."
+        )
     for key in ("state_dict", "model"):
         inner = checkpoint.get(key)
         if isinstance(inner, Mapping):
@@ -126,8 +138,8 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     }
     if not tensors:
         raise CheckpointError(
-            f"The checkpoint holds no tensors (its keys: {_some(checkpoint)}); a state_dict, or a mapping with one "
-            "under 'state_dict' or 'model', is taken. Pass that part of the file."
+            f"The checkpoint holds no tensors (its keys: {_some(checkpoint) or 'none'}); a state_dict, or a mapping "
+            "with one under 'state_dict' or 'model', is taken. Pass that part of the file."
         )
     return tensors
 
