@@ -44,6 +44,22 @@ def test_a_model_is_compared_once(command: Command) -> None:
     assert "takes each of them once. Leave the second one out." in answer.err
 
 
+def test_a_wrong_target_is_named_before_anything_is_trained(
+    command: Command, trained: Path, tmp_path: Path
+) -> None:
+    answer = command("compare", "meta_spikeformer_nano", trained, "nope.fashion", "--out", tmp_path / "page")
+    assert answer.code == 2
+    assert answer.err.startswith("error: There is no file or folder nope.fashion")
+    assert not (tmp_path / "page" / "runs").exists()
+    answer = command("compare", trained, "spikegpt_additive_6m.shakespeare", "--out", tmp_path / "page")
+    assert answer.code == 2
+    assert answer.err.startswith("error: compare got spikegpt_additive_6m.shakespeare, a language model")
+    (tmp_path / "file").write_text("")
+    answer = command("compare", trained, "--out", tmp_path / "file")
+    assert answer.code == 2
+    assert answer.err.startswith("error: compare cannot make the folder")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"models": []}'])
 def test_a_damaged_comparison_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / ARTIFACT).write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from cli.conftest import Command
 from spikedrive.models import get_card, list_models
@@ -52,3 +53,30 @@ def test_weights_of_the_package_are_listed_with_what_was_measured(command: Comma
     mean = sum(100 * run["accuracy"] for run in card["runs"]) / len(card["runs"])
     assert f" {mean:.2f} " in line
     assert json.loads(command("show", "sew_resnet_nano.fashion", "--json").out) == card
+
+
+def test_a_card_of_weights_has_a_line_for_every_figure(command: Command) -> None:
+    card = json.loads(command("show", "spike_driven_transformer_nano.fashion", "--json").out)
+    text = command("show", "spike_driven_transformer_nano.fashion").out
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines())
+    # 0 is a seed, and not nothing
+    assert lines["runs.0.seed"] == "0"
+    assert float(lines["runs.1.accuracy"]) == card["runs"][1]["accuracy"]
+    assert "audit.density_by_layer.head.linear" in lines
+    assert "{'" not in text
+    mean = sum(100 * run["accuracy"] for run in card["runs"]) / len(card["runs"])
+    assert re.search(rf"^over seeds +{mean:.2f} ± \d\.\d\d %$", text, re.MULTILINE)
+
+
+def test_a_models_card_names_its_weights(command: Command) -> None:
+    text = command("show", "sew_resnet_nano").out
+    assert re.search(r"^weights\.fashion +spikedrive show sew_resnet_nano\.fashion$", text, re.MULTILINE)
+    assert "{'" not in text
+
+
+def test_unknown_weights_name_the_known(command: Command) -> None:
+    for name in ("sew_resnet_nano.fashio", "sew_resnet34.fashion"):
+        answer = command("show", name)
+        assert answer.code == 2
+        assert f"There is no file of weights named '{name}'" in answer.err
+        assert "sew_resnet_nano.fashion" in answer.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ import typer
 
 from spikedrive.cli.models import spread
 from spikedrive.cli.output import JsonFlag, emit, note
-from spikedrive.errors import ConfigError
+from spikedrive.errors import ConfigError, StorageError
 from spikedrive.files import atomic_write
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def verb(
         raise ConfigError(
             f"compare got {', '.join(chosen)}; it takes each of them once. Leave the second one out."
         )
+    # before anything is trained or measured, which may take hours
+    _make_folder(out)
+    _check_targets(chosen)
     runs = {target: _trained(target, recipe, epochs, out) for target in chosen}
     rows = [measure(name, run, data, rounds) for name, run in runs.items()]
     found = {
@@ -63,10 +67,34 @@ def verb(
         "data": data, "audited": AUDITED, "rounds": rounds, **_provenance(), **rows[0].pop("shared"),
         "models": [{key: value for key, value in row.items() if key != "shared"} for row in rows],
     }  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / ARTIFACT) as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     emit(found, str(write_comparison(out)), as_json)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"compare cannot make the folder {out} ({error.strerror or error}); it takes one that it may write. "
+            "Choose another: --out FOLDER."
+        ) from error
+
+
+def _check_targets(targets: Sequence[str]) -> None:
+    """Refuse what is neither a model's name nor a trained model of images."""
+    from spikedrive.cli.target import load_trained
+    from spikedrive.models import list_models, list_pretrained
+
+    texts = sorted(set(list_pretrained()) - set(list_pretrained("accuracy")))
+    for target in targets:
+        if target in texts:
+            raise ConfigError(
+                f"compare got {target}, a language model; it takes classifiers of images. Leave it out."
+            )
+        if target not in list_models():
+            load_trained(target)
 
 
 def measure(name: str, target: str, data: str, rounds: int) -> dict[str, Any]:

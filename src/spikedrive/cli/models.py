@@ -62,16 +62,27 @@ def verb(
 def pretrained_row(name: str, card: Mapping[str, Any]) -> list[Any]:
     """What the list says of one file, in the order of `PRETRAINED`."""
     audit, bar = card["audit"], card["bar"]
-    key = next(key for key in MEASURES if key in card)
-    scale, unit, side = MEASURES[key]
+    key = _measure_of(card)
+    scale, _, side = MEASURES[key]
     twin = card["twin"][key] if card["twin"] else None
     return [
         name, card["params"], card["bytes"] // 1000,
-        f"{spread([run[key] for run in card['runs']], scale)} {unit}",
+        over_seeds(card),
         f"{side} {scale * bar[key]:g} {'met' if bar['met'] else 'missed'}", len(card["runs"]),
         None if twin is None else f"{scale * twin:.2f}", audit["density"], audit["additions"], audit["joules"],
         audit["dense_joules"], audit["verdict"],
     ]  # fmt: skip
+
+
+def over_seeds(card: Mapping[str, Any]) -> str:
+    """What a card's runs reached, with its unit."""
+    key = _measure_of(card)
+    scale, unit, _ = MEASURES[key]
+    return f"{spread([run[key] for run in card['runs']], scale)} {unit}"
+
+
+def _measure_of(card: Mapping[str, Any]) -> str:
+    return next(key for key in MEASURES if key in card)
 
 
 def spread(figures: list[float], scale: float = 100.0) -> str:
