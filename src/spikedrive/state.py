@@ -111,9 +111,9 @@ def run(
     Raises: StateError for a module that cannot stream, is called twice, or is in use elsewhere;
     ConfigError for `steps` without a static encoder, or a state of another model.
     """
-    if steps is not None and steps < 1:
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise ConfigError(
-            f"run got steps={steps}; it takes a whole number of at least 1. Leave it out for the default."
+            f"run got steps={steps!r}; it takes a whole number of at least 1. Leave it out for the default."
         )
     members = _members(model, along)
     _check_state(members, state or {}, along)

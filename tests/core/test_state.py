@@ -277,6 +277,8 @@ def test_steps_without_a_static_encoder_is_refused(net) -> None:
         run(net, torch.rand(FRAMES), steps=2)
     with pytest.raises(ConfigError, match="at least 1"):
         run(nn.Sequential(Direct(), LIF()), torch.rand(1, 2), steps=0)
+    with pytest.raises(ConfigError, match=r"steps=1\.5; it takes a whole number"):
+        run(nn.Sequential(Direct(), LIF()), torch.rand(1, 2), steps=1.5)  # pyright: ignore[reportArgumentType]
 
 
 def test_along_tokens_carries_token_mixers_only() -> None:

@@ -81,6 +81,10 @@ def test_unknown_names_list_the_nearest() -> None:
         ({"steps": 1.5}, "got steps=1.5; it takes a whole number of at least 1"),
         ({"steps": "4"}, "got steps='4'; it takes a whole number of at least 1"),
         ({"classes": 0}, "got classes=0"),
+        ({"widths": (8, 0, 16)}, "ConvBN got out_channels=0; it takes a number at least 1"),
+        ({"strides": (0, 2, 2)}, "ConvBN got stride=0; it takes a number at least 1"),
+        ({"conv_ratio": -1}, "ConvBN got out_channels=-32"),
+        ({"depths": (1, -1, 1)}, "got depths=-1; it takes a number at least 0"),
         ({"heads": 5}, "heads=5 for 128 channels; it takes a divisor"),
         ({"attention_scale": 0.3}, "scale=0.3; it takes a power of two"),
         ({"depths": (1, 1)}, "3 widths, 2 depths, 3 strides"),
@@ -96,6 +100,30 @@ def test_unknown_names_list_the_nearest() -> None:
 def test_wrong_arguments_are_named(config: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         sd.create_model(NANO, **config)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("spike_driven_transformer_8_384", {"depth": 0}, "got depth=0; it takes a number at least 1"),
+        ("spikformer_8_384", {"depth": -1}, "got depth=-1; it takes a number at least 1"),
+        ("spikformer_v2_8_384", {"depth": 0.5}, "got depth=0.5; it takes a whole number"),
+        ("qsd_transformer_nano", {"weight_bits": 4.5}, "got bits=4.5; it takes a whole number"),
+    ],
+)
+def test_networks_without_blocks_and_halves_of_bits_are_refused(
+    name: str, config: dict, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        sd.create_model(name, **config)
+
+
+def test_pictures_of_nothing_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"shape \(2, 1, 0, 28\); it takes pictures of at least one pixel"):
+        sd.create_model(NANO, **TINY)(torch.zeros(2, 1, 0, 28))
+    small = sd.create_model("masked_spiking_transformer_tiny", width=12, depths=(1,), heads=(3,))
+    with pytest.raises(ShapeError, match=r"a map of 3 x 28; it takes at least one patch of 4 x 4\. Enlarge"):
+        small(torch.zeros(1, 3, 3, 28))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks.linear import LinearChain, batch_norm_map, conv_with_bias, fold_batch_norm
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
-from spikedrive.errors import ConfigError
+from spikedrive.errors import ConfigError, ShapeError
 from spikedrive.neurons.neuron import check_count
 from spikedrive.ops.fold import over_time
 
@@ -32,6 +32,7 @@ class ConvBN(LinearChain):
 
     *Shapes*: x (N, C, H, W) -> (N, C', H', W').
     *Multiplies*: none where x are integers of a neuron; BatchNorm folds into the weight, exactly (`fused`).
+    *Raises*: ConfigError for an even kernel, and for channels or a stride below 1.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class ConvBN(LinearChain):
     ) -> None:
         super().__init__()
         _check_odd("ConvBN", kernel_size)
+        for key, value in (("in_channels", in_channels), ("out_channels", out_channels), ("stride", stride)):
+            check_count("ConvBN", key, value)
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=bias
         )
@@ -65,15 +68,22 @@ class PatchConv(LinearChain):
 
     *Shapes*: x (N, C, H, W) -> (N, C', floor(H / size), floor(W / size)).
     *Multiplies*: none where x are integers of a neuron.
+    *Raises*: ShapeError for a map smaller than one patch.
     """
 
     def __init__(self, in_channels: int, out_channels: int, size: int, *, bias: bool = False) -> None:
         super().__init__()
+        self.size = size
         self.conv = nn.Conv2d(in_channels, out_channels, size, size, bias=bias)
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """bn(conv(x))."""
+        if min(x.shape[-2:]) < self.size:
+            raise ShapeError(
+                f"PatchConv got a map of {x.shape[-2]} x {x.shape[-1]}; it takes at least one patch of {self.size} x "
+                f"{self.size}. Enlarge the picture."
+            )
         return self.bn(self.conv(x))
 
     def fused(self, *, dense_separable: bool) -> nn.Conv2d:

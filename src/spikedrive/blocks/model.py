@@ -117,6 +117,11 @@ class SpikingModel(nn.Module):
                 f"{name} got an input of shape {tuple(x.shape)}; it takes {axes} with {channels} = {self.in_channels}. "
                 f"{_shape_advice(x, rank, self.in_channels, at)}"
             )
+        if rank > 3 and min(x.shape[-2:]) < 1:
+            raise ShapeError(
+                f"{name} got an input of shape {tuple(x.shape)}; it takes pictures of at least one pixel. "
+                "Look for a crop or a resize to nothing."
+            )
         if not torch.is_floating_point(x):
             raise DtypeError(
                 f"{name} got an input of dtype {x.dtype}; it takes floating point. "

@@ -11,6 +11,7 @@ from spikedrive.blocks.embed import Downsample
 from spikedrive.blocks.model import select_levels
 from spikedrive.blocks.neuron import NeuronLike
 from spikedrive.errors import ConfigError
+from spikedrive.neurons.neuron import check_number
 from spikedrive.ops.fold import over_time
 
 MakeBlock = Callable[[int, int, float], nn.Module]
@@ -51,13 +52,15 @@ def pyramid_stages(
     The rate of drop-path grows from 0 at the first block to `drop_path` at the last.
 
     *Multiplies*: the first convolution.
-    *Raises*: ConfigError for lists of unequal length, or empty ones.
+    *Raises*: ConfigError for lists of unequal length, or empty ones; for a width or stride below 1 and a depth
+    below 0.
     """
     if not widths or not len(widths) == len(depths) == len(strides):
         raise ConfigError(
             f"A pyramid got {len(widths)} widths, {len(depths)} depths, {len(strides)} strides; it takes one of each "
             "a stage. Make the lists equally long."
         )
+    check_number("A pyramid", "depths", min(depths), low=0)
     stages, built = nn.ModuleList(), 0
     for i, (width, depth, stride) in enumerate(zip(widths, depths, strides, strict=True)):
         first = i == 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 
 
 class LearnedStep(nn.Module):
@@ -31,8 +31,9 @@ class LearnedStep(nn.Module):
 
     def __init__(self, weight: Tensor, *, bits: int = 4) -> None:
         super().__init__()
+        check_count("LearnedStep", "bits", bits)
         check_number("LearnedStep", "bits", bits, low=2, high=8)
-        self.bits = int(bits)
+        self.bits = bits
         self.low, self.high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         start = 2 * weight.detach().abs().mean() / math.sqrt(self.high)
         self.step = nn.Parameter(start.expand(weight.shape[0]).clone())

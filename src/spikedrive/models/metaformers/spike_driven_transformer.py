@@ -42,6 +42,7 @@ from spikedrive.blocks import (
     select_levels,
 )
 from spikedrive.models._registry import OUR_SHAPE, register_model
+from spikedrive.neurons.neuron import check_count
 
 
 class _Block(nn.Module):
@@ -103,6 +104,7 @@ class SpikeDrivenTransformer(SpikingModel):
         as_released: bool = False,
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
+        check_count("SpikeDrivenTransformer", "depth", depth)
         check_init(init)
         self.stem = PatchStem(in_channels, width, pooling=pooling, neuron=neuron)
         block = partial(

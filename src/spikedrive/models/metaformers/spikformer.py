@@ -38,6 +38,7 @@ from spikedrive.blocks import (
     select_levels,
 )
 from spikedrive.models._registry import register_model
+from spikedrive.neurons.neuron import check_count
 
 
 class SpikformerBlock(nn.Module):
@@ -100,6 +101,7 @@ class Spikformer(SpikingModel):
         as_released: bool = False,
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
+        check_count("Spikformer", "depth", depth)
         self.stem = PatchStem(in_channels, width, pooling=pooling, neuron_last=True, neuron=neuron)
         block = partial(
             SpikformerBlock, width, heads=heads, ratio=mlp_ratio, qkv_bias=qkv_bias, scale=attention_scale,

@@ -37,6 +37,7 @@ from spikedrive.blocks import (
 from spikedrive.errors import ConfigError
 from spikedrive.models._registry import register_model
 from spikedrive.models.metaformers.spikformer import SpikformerBlock
+from spikedrive.neurons.neuron import check_count
 
 
 class _StemStage(nn.Module):
@@ -80,6 +81,7 @@ class SpikformerV2(SpikingModel):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__(input=input, in_channels=in_channels, classes=classes, steps=steps)
+        check_count("SpikformerV2", "depth", depth)
         if width < 8 or width % 8:
             raise ConfigError(
                 f"SpikformerV2 got width={width}; it takes a multiple of 8. Use {max(8, width // 8 * 8)}."
