@@ -64,7 +64,8 @@ the package (`spikedrive models --pretrained`).
 - **over seeds**, **ReLU twin**: from the cards of the package's weights, and on other images, all 10,000 test images of
   Fashion-MNIST: mean and standard deviation of the same training, in brackets how often it ran (one run has no
   deviation); the twin is the network with ReLU in place of its neurons, trained alike. `-` was not measured.
-- **density**: the share of what the neurons send that is not zero.
+- **density**: the share of what the layers behind neurons read that is not zero, weighted by their dense
+  multiply-accumulates.
 - **additions**, **energy**: of one image, counted by the audit on {found["audited"]} training images and priced by the
   table {found["energy_table"]}, memory left out; an integer s is s additions. **dense twin's**: the energy of the same
   layers where every weight is multiplied.

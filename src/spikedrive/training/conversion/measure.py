@@ -13,6 +13,7 @@ from spikedrive.state import Stream
 from spikedrive.training.conversion.calibrate import Progress, steps_cost
 from spikedrive.training.conversion.network import ConvertedNetwork
 from spikedrive.training.conversion.results import StepsCost
+from spikedrive.training.conversion.trace import in_eval
 
 
 @torch.no_grad()
@@ -40,13 +41,8 @@ def measure(
             f"measure got images of shape {tuple(images.shape)}; it takes (B, ...) with B of at least 1. "
             "Give samples that were not calibrated with."
         )
-    training = [module for module in ann.modules() if module.training]
-    ann.eval()
-    try:
+    with in_eval(ann):
         return _measured(ann, converted, images, wanted, batch, progress)
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _measured(

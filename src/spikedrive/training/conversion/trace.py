@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -73,12 +75,22 @@ def trace(ann: nn.Module, example: Tensor) -> list[Operation]:
     return found
 
 
-def _export(ann: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+@contextmanager
+def in_eval(ann: nn.Module) -> Iterator[None]:
+    """The network in eval mode; behind the block each of its modules is in the mode that it was in."""
     training = [module for module in ann.modules() if module.training]
+    ann.eval()
     try:
-        ann.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _export(ann: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    try:
         shapes = ({0: torch.export.Dim("batch", min=2)},)
-        with torch.no_grad(), warnings.catch_warnings():
+        with in_eval(ann), torch.no_grad(), warnings.catch_warnings():
             # torch 2.13 warns about its own use of LeafSpec
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
             exported = torch.export.export(ann, (example[:2],), dynamic_shapes=shapes)
@@ -88,9 +100,6 @@ def _export(ann: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
             f"convert got {type(ann).__name__}, which torch.export does not take: {str(error).splitlines()[0]}. "
             "It takes one graph for every batch size: keep Python out of the forward that depends on values."
         ) from error
-    finally:
-        for module in training:
-            module.training = True
 
 
 class _Tracer:
