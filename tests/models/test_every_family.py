@@ -80,6 +80,16 @@ def test_pictures_of_any_size_give_logits_and_a_pyramid_of_their_shape(
     assert y.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    "name", ["spike_driven_transformer_8_384", "spikformer_8_384", "spikformer_v2_8_384"]
+)
+def test_a_transformer_with_a_stem_has_a_pyramid_of_four_strides(name: str) -> None:
+    model = sd.create_model(name, width=16, depth=1, heads=2, steps=1)
+    features = model.forward_features(torch.randn(1, 3, 32, 64), levels=[3, 0, 2])
+    assert [tuple(f.shape[2:]) for f in features] == [(2, 16, 32), (8, 4, 8), (16, 2, 4)]
+    assert set(features[0].unique().tolist()) <= {0.0, 1.0, 2.0}
+
+
 @members
 def test_steps_and_neuron_are_arguments(family: str) -> None:
     # the neuron behind QSD's attention emits twice an integer, which a spike cannot

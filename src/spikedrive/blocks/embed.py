@@ -155,14 +155,20 @@ class PatchStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Membrane potentials of the tokens; with `neuron_last` integers 0..2."""
+        return self.every_stage(x)[-1]
+
+    def every_stage(self, x: Tensor) -> list[Tensor]:
+        """The spikes behind each of the first three stages, then what `forward` gives."""
+        stages = []
         for stage in range(3):
             x = self.neurons[stage](over_time(self.convs[stage], x))
             x = self._halve(x) if self.pooling[stage] == "1" else x
+            stages.append(x)
         x = over_time(self.convs[3], x)
         x = self.neurons[3](x) if self.neuron_last else x
         x = self._halve(x) if self.pooling[3] == "1" else x
         s = x if self.neuron_last else self.neurons[3](x)
-        return x + self.end_neuron(over_time(self.position, s))
+        return [*stages, x + self.end_neuron(over_time(self.position, s))]
 
     def _halve(self, x: Tensor) -> Tensor:
         return over_time(lambda y: F.max_pool2d(y, 3, 2, 1), x)

@@ -77,7 +77,8 @@ class SpikeDrivenTransformer(SpikingModel):
     every step, for the TET loss.
 
     *Shapes*: x (B, C, H, W), or (T, B, C, H, W) for `input="frames"` -> (B, K), with `per_step` (T, B, K).
-    `forward_features` has one level, the potentials after the last block.
+    `forward_features` has four levels: the spikes of the stem's first three stages, and the potentials after the last
+    block.
     *Multiplies*: the first convolution only: it meets pixels. Everything else meets spikes.
     *Raises*: ConfigError for arguments out of range.
     """
@@ -136,9 +137,11 @@ class SpikeDrivenTransformer(SpikingModel):
         return self.head(self.blocks(self.stem(self.encode(x))))
 
     def forward_features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
-        """The potentials after the last block, (T, B, C, H, W), as a pyramid of one level."""
-        select_levels(levels, 1)
-        return [self.blocks(self.stem(self.encode(x)))]
+        """The spikes of three stages of the stem, then the potentials after the last block, (T, B, C, H, W)."""
+        chosen = select_levels(levels, 4)
+        *finer, x = self.stem.every_stage(self.encode(x))
+        every = [*finer, self.blocks(x) if 3 in chosen else x]
+        return [every[level] for level in chosen]
 
 
 _NAMES = (

@@ -75,8 +75,8 @@ class Spikformer(SpikingModel):
     `pooling` says which of the stem's four stages halve the resolution; `qkv_bias` is the layout of the original's
     CIFAR model; `attention_scale` (a power of two) stands in front of the attention's neuron.
 
-    *Shapes*: x (B, C, H, W), or (T, B, C, H, W) for `input="frames"` -> (B, K). `forward_features` has one level, the
-    sums of spikes after the last block.
+    *Shapes*: x (B, C, H, W), or (T, B, C, H, W) for `input="frames"` -> (B, K). `forward_features` has four levels:
+    the spikes of the stem's first three stages, and the sums of spikes after the last block.
     *Multiplies*: the first convolution only: it meets pixels. Every other layer meets integers 0..2 (depth + 1) of
     binary neurons; the head meets their mean, whose divisor folds into its weight.
     *Raises*: ConfigError for arguments out of range.
@@ -121,9 +121,11 @@ class Spikformer(SpikingModel):
         return self.head(self.blocks(self.stem(self.encode(x))))
 
     def forward_features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
-        """The sums of spikes after the last block, (T, B, C, H, W), as a pyramid of one level."""
-        select_levels(levels, 1)
-        return [self.blocks(self.stem(self.encode(x)))]
+        """The spikes of three stages of the stem, then the sums of spikes after the last block, (T, B, C, H, W)."""
+        chosen = select_levels(levels, 4)
+        *finer, x = self.stem.every_stage(self.encode(x))
+        every = [*finer, self.blocks(x) if 3 in chosen else x]
+        return [every[level] for level in chosen]
 
 
 _NAMES = (
