@@ -118,6 +118,23 @@ def test_a_split_that_the_data_lack(command: Command, trained: Path, pictures: P
     )
 
 
+def test_classes_that_the_model_did_not_learn(
+    command: Command, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "other")
+    for split in ("train", "test"):
+        (tmp_path / "other" / split / "dark").rename(tmp_path / "other" / split / "night")
+    for words in (("eval", trained), ("compare", trained, "--out", tmp_path / "page")):
+        answer = command(*words, "--data", tmp_path / "other")
+        assert answer.code == 2
+        assert "has the classes light, night, and the model learned dark, light; both have" in answer.err
+    # numbers name no classes, and a class more than the model has is another one
+    for count, code in ((2, 0), (3, 2)):
+        images, labels = np.zeros((8, 28, 28), np.uint8), np.arange(8) % count
+        np.savez(tmp_path / "numbers.npz", x_test=images, y_test=labels)
+        assert command("eval", trained, "--data", tmp_path / "numbers.npz").code == code
+
+
 def test_a_truncated_program(command: Command, program: Path, pictures: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.sdx"
     cut.write_bytes(program.read_bytes()[:-100])

@@ -104,13 +104,13 @@ def measure(name: str, target: str, data: str, rounds: int) -> dict[str, Any]:
     """
     from spikedrive.auditing import audit
     from spikedrive.blocks import fuse
-    from spikedrive.cli.target import example_input, images_for, load_trained, normalised_images
+    from spikedrive.cli.target import example_input, judged_images, load_trained, normalised_images
     from spikedrive.engine.lower import compile
     from spikedrive.training import evaluate
 
     note(f"{name} ...")
     model = load_trained(target)
-    known, images = model.metadata, images_for(model, data, "test")
+    known, images = model.metadata, judged_images(model, data, "test")
     seen = normalised_images(model, data, "train", AUDITED)
     proof = audit(fuse(model), example_input(model), data=seen)
     program = compile(model, example_input(model), mean=known["mean"], std=known["std"])

@@ -135,11 +135,11 @@ def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, 
         return _figures_of_video(_model, given, batch_size)
     if "events" in _model.metadata:
         return _accuracy_of_clips(_model, given, batch_size)
-    from spikedrive.cli.target import images_for, load_trained
+    from spikedrive.cli.target import judged_images, load_trained
     from spikedrive.training import evaluate
 
     model, split = load_trained(run), given.get("split", "test")
-    images, known = images_for(model, given["data"], split), model.metadata
+    images, known = judged_images(model, given["data"], split), model.metadata
     result = evaluate(model, images, batch_size=batch_size, mean=known["mean"], std=known["std"])
     answer = {"data": given["data"], "split": split, "images": len(images)}
     answer |= {key: float(result[key]) for key in ("accuracy", "loss")}
@@ -149,11 +149,14 @@ def _accuracy(_model: SpikingModel, run: str, batch_size: int, given: dict[str, 
 def _anytime(_model: SpikingModel, run: str, batch_size: int, given: dict[str, Any]) -> Found:
     if "events" in _model.metadata:
         return _anytime_of_clips(_model, run, batch_size, given)
-    from spikedrive.cli.target import images_for, load_trained
+    from spikedrive.cli.target import judged_images, load_trained
     from spikedrive.training import evaluate_anytime
 
     model = load_trained(run)
-    validation, test = _validation_images(model, run, given["data"]), images_for(model, given["data"], "test")
+    validation, test = (
+        _validation_images(model, run, given["data"]),
+        judged_images(model, given["data"], "test"),
+    )
     settings = {"steps": model.steps, **{key: value for key, value in given.items() if key != "data"}}
     known = model.metadata
     found = evaluate_anytime(
@@ -194,12 +197,12 @@ def _said_early(found: dict[str, Any], judged: str, chosen: int) -> str:
 
 def _validation_images(model: SpikingModel, run: str, data: str) -> ImageSet:
     """Those of the data, or those that the run chose its checkpoint by: never what it learned from."""
-    from spikedrive.cli.target import images_for
+    from spikedrive.cli.target import judged_images
     from spikedrive.data import list_splits
     from spikedrive.training.prepare import prepare_images
 
     if "val" in list_splits(data):
-        return images_for(model, data, "val")
+        return judged_images(model, data, "val")
     return prepare_images(_recipe_of(run, data)).validation
 
 
@@ -220,33 +223,27 @@ def _recipe_of(run: str, data: str) -> Recipe:
 
 
 def _accuracy_of_texts(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
+    from spikedrive.cli.target import check_classes
     from spikedrive.data.text import encode_labelled, load_labelled, recorded_tokenizer
     from spikedrive.training import evaluate_labelled
 
     split, words = given.get("split", "test"), recorded_tokenizer(model.metadata, given.get("tokenizer"))
     texts = load_labelled(given["data"], split)
-    if list(texts.class_names) != list(model.metadata.get("class_names", ())):
-        raise ConfigError(
-            f"{given['data']} has the classes {', '.join(texts.class_names)}, and the model learned "
-            f"{', '.join(model.metadata.get('class_names', ()))}; both have the same. Evaluate on data of its classes."
-        )
+    check_classes(given["data"], texts.class_names, model.metadata.get("class_names", ()))
     found = evaluate_labelled(model, encode_labelled(texts, words, _context(model)), batch_size=batch_size)
     said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['texts']} texts"
     return {"data": given["data"], "split": split, **found}, said
 
 
 def _accuracy_of_clips(model: SpikingModel, given: dict[str, Any], batch_size: int) -> Found:
+    from spikedrive.cli.target import check_classes
     from spikedrive.data.events import PairedReader, load_events, load_paired, read_record
     from spikedrive.training import evaluate_clips
 
     split, record = given.get("split", "test"), model.metadata["events"]
     two = PairedReader.of_record(record) if record.get("kind") == "paired" else None
     clips = load_events(given["data"], split) if two is None else load_paired(given["data"], split)
-    if list(clips.class_names) != list(model.metadata["class_names"]):
-        raise ConfigError(
-            f"{given['data']} has the classes {', '.join(clips.class_names)}, and the model learned "
-            f"{', '.join(model.metadata['class_names'])}; both have the same. Evaluate on data of its classes."
-        )
+    check_classes(given["data"], clips.class_names, model.metadata["class_names"])
     reader: Any = read_record(record) if two is None else two
     found = evaluate_clips(model, clips, reader, batch_size=batch_size)
     said = f"accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f} on {found['clips']} clips"

@@ -260,6 +260,36 @@ def images_for(model: SpikingModel, data: str, split: str) -> ImageSet:
     return load_images(data, split, size=(height, width), channels=channels)
 
 
+def judged_images(model: SpikingModel, data: str, split: str) -> ImageSet:
+    """Labelled images in the size that a model takes, whose labels count the classes that it learned.
+
+    Names that are numbers name nothing, so that they go with any others.
+
+    *Raises*: ConfigError for other classes, whose labels would say something else.
+    """
+    images = images_for(model, data, split)
+    learned = model.metadata.get("class_names") or ()
+    if (
+        not (_are_numbers(images.class_names) or _are_numbers(learned))
+        or len(images.class_names) > model.classes
+    ):
+        check_classes(data, images.class_names, learned)
+    return images
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return list(names) == [str(k) for k in range(len(names))]
+
+
+def check_classes(data: str, names: Sequence[str], learned: Sequence[str]) -> None:
+    """Raise ConfigError unless data have the classes that a model learned, in its order."""
+    if list(names) != list(learned):
+        raise ConfigError(
+            f"{data} has the classes {', '.join(names)}, and the model learned {', '.join(learned)}; both have the "
+            "same. Evaluate on data of its classes."
+        )
+
+
 def normalised_images(model: SpikingModel, data: str, split: str, count: int) -> Tensor:
     """`count` images of a split as the model takes them, spread over the set, which may be sorted by class.
 
