@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import TINY, Command
+from spikedrive.cli.target import BEST
 from spikedrive.cli.train import resolve
 from spikedrive.models import load_model
 
@@ -66,6 +67,20 @@ def test_weights_start_from_a_run_with_a_new_head(
     assert answer.code == 0
     assert load_model(tmp_path / "run" / "checkpoints" / "best.safetensors").classes == 3
     assert "head" in answer.err
+
+
+def test_a_teacher_is_named_as_weights_are(command: Command, trained: Path) -> None:
+    for teacher, file in ((trained, trained / BEST), (trained / BEST, trained / BEST)):
+        assert resolve("fashion_mnist_mini", [f"teacher={teacher}"], data=None, weights=None).teacher == str(
+            file
+        )
+    shipped = resolve(
+        "fashion_mnist_mini", ["teacher=sew_resnet_nano.fashion"], data=None, weights=None
+    ).teacher
+    assert shipped is not None and shipped.endswith("sew_resnet_nano.fashion.safetensors")
+    answer = command("train", "fashion_mnist_mini", "teacher=nobody")
+    assert answer.code == 2
+    assert answer.err.startswith("error: There is no file or folder nobody")
 
 
 def test_a_finished_run_is_not_trained_again(command: Command, trained: Path, pictures: Path) -> None:

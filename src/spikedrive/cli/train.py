@@ -141,5 +141,8 @@ def resolve(
     if task is not None:
         changes["task"] = {**recipe.task, "name": task}
     if weights is not None:
-        changes["weights"] = str(checkpoint_path(weights))
-    return recipe.replace(**changes).override(overrides)
+        changes["weights"] = weights
+    chosen = recipe.replace(**changes).override(overrides)
+    # a teacher is named as weights are: by a file, a run's folder, or MODEL.TAG
+    files = {key: getattr(chosen, key) for key in ("weights", "teacher") if getattr(chosen, key) is not None}
+    return chosen.replace(**{key: str(checkpoint_path(value)) for key, value in files.items()})
