@@ -108,6 +108,8 @@ def test_wrong_arguments_are_named(config: dict, message: str) -> None:
         ("spike_driven_transformer_8_384", {"depth": 0}, "got depth=0; it takes a number at least 1"),
         ("spikformer_8_384", {"depth": -1}, "got depth=-1; it takes a number at least 1"),
         ("spikformer_v2_8_384", {"depth": 0.5}, "got depth=0.5; it takes a whole number"),
+        ("masked_spiking_transformer_tiny", {"window": 0}, "got window=0; it takes a number at least 1"),
+        ("masked_spiking_transformer_tiny", {"image_size": 16}, "got window=0; it takes a number at least 1"),
         ("qsd_transformer_nano", {"weight_bits": 4.5}, "got bits=4.5; it takes a whole number"),
     ],
 )
@@ -139,6 +141,9 @@ def test_levels_that_there_are_not_are_named() -> None:
     model = sd.create_model(NANO, **TINY)
     with pytest.raises(ConfigError, match=r"levels=\[3\]; it takes some of 0\.\.2"):
         model.forward_features(torch.zeros(1, 1, 28, 28), levels=[3])
+    for levels in ([0.5], 1, []):
+        with pytest.raises(ConfigError, match=re.escape(f"got levels={levels}; it takes some of 0..2")):
+            model.forward_features(torch.zeros(1, 1, 28, 28), levels=levels)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

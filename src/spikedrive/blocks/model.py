@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -148,8 +148,9 @@ def select_levels(levels: Sequence[int] | None, count: int) -> tuple[int, ...]:
     >>> select_levels((2, 0), 3)
     (0, 2)
     """
-    chosen = tuple(range(count)) if levels is None else tuple(sorted(set(levels)))
-    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
+    several = range(count) if levels is None else levels if isinstance(levels, Iterable) else ()
+    chosen = tuple(sorted(set(several)))
+    if not chosen or any(level not in range(count) for level in chosen):
         raise ConfigError(
             f"forward_features got levels={levels}; it takes some of 0..{count - 1}. Change levels."
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikedrive.blocks.neuron import NeuronLike, make_neuron
 from spikedrive.errors import ConfigError, ShapeError
-from spikedrive.neurons.neuron import check_number
+from spikedrive.neurons.neuron import check_count, check_number
 from spikedrive.ops.fold import over_time
 
 
@@ -51,7 +51,7 @@ class WindowAttention(nn.Module):
 
     *Shapes*: s (T, B, C, H, W) spikes -> (T, B, C, H, W) spikes; `window` divides H and W.
     *Multiplies*: the softmax and its product with the values.
-    *Raises*: ConfigError where heads do not divide the channels; ShapeError where the window does not divide the map.
+    *Raises*: ConfigError where heads do not divide the channels, and for a window below 1; ShapeError where the window does not divide the map.
     *Source*: Swin (arXiv 2103.14030); the Masked Spiking Transformer (ICCV 2023), as its code has it.
     """
 
@@ -67,6 +67,7 @@ class WindowAttention(nn.Module):
                 f"WindowAttention got heads={heads} for {channels} channels; it takes a divisor. "
                 "Change heads or width."
             )
+        check_count("WindowAttention", "window", window)
         self.heads, self.window, self.shifted = heads, window, shifted
         self.scale = (channels // heads) ** -0.5
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
