@@ -51,7 +51,8 @@ class WindowAttention(nn.Module):
 
     *Shapes*: s (T, B, C, H, W) spikes -> (T, B, C, H, W) spikes; `window` divides H and W.
     *Multiplies*: the softmax and its product with the values.
-    *Raises*: ConfigError where heads do not divide the channels, and for a window below 1; ShapeError where the window does not divide the map.
+    *Raises*: ConfigError where heads do not divide the channels, and for a window below 1; ShapeError where the
+    window does not divide the map.
     *Source*: Swin (arXiv 2103.14030); the Masked Spiking Transformer (ICCV 2023), as its code has it.
     """
 
