@@ -16,6 +16,7 @@ from spikedrive.models import MODELS
 from spikedrive.neurons import Neuron
 from spikedrive.recipes import get_recipe, list_recipes
 from spikedrive.state import plain_path
+from spikedrive.transforms import make_additive
 
 # those of tokens hold the contracts in test_language_models.py and test_spikelm.py, of flow in test_flow_models.py
 IMAGES = [
@@ -360,7 +361,7 @@ QUICK = {("nano", "repaired"), ("v1", "released")}
 VERDICTS = [
     pytest.param(family, form, marks=[] if (family, form) in QUICK else [pytest.mark.slow])
     for family in FAMILIES
-    for form in ("released", "repaired")
+    for form in ("released", "repaired", "made additive")
 ]
 
 
@@ -370,6 +371,10 @@ def test_the_audit_says_what_the_card_says(family: str, form: str) -> None:
     if form == "repaired":
         audit = sd.audit(sd.fuse(model, dense_separable=True), inputs(family, model))
         assert audit.verdict == card.verdict_repaired
+    elif form == "made additive":
+        made = make_additive(model, example=inputs(family, model))
+        assert (made.before, made.after) == (card.verdict_released, card.verdict_repaired)
+        return
     else:
         audit = sd.audit(model, inputs(family, model))
         assert audit.verdict == card.verdict_released

@@ -57,7 +57,7 @@ class ModelCard:
     verdict_released: Verdict | None = None
     """What the audit says of the model as it trains; None where `verdicts` say it."""
     verdict_repaired: Verdict | None = None
-    """What the audit says of `fuse(model, dense_separable=True)`; None where `verdicts` say it."""
+    """What it says of `fuse(model, dense_separable=True)`, and after `make_additive`; None where `verdicts` say it."""
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """Of both forms by the argument that decides it, `name=value`."""
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

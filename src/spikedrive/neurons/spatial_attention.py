@@ -85,7 +85,7 @@ class SpatialAttention(Stateful):
         mask = torch.zeros_like(q, dtype=torch.bool).scatter(axis, q.topk(count, axis).indices, True)
         return mask.any(1, keepdim=True).expand_as(mask) if self.shared_masks else mask
 
-    def _places(self, x: Tensor, share: float, conv: nn.Conv2d) -> Tensor:
+    def _places(self, x: Tensor, share: float, conv: nn.Module) -> Tensor:
         seen = torch.stack([x.mean((0, 2)) / share, x.amax((0, 2))], 1)
         return conv(seen).sigmoid()[None]
 
