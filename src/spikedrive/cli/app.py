@@ -22,6 +22,7 @@ from spikedrive.cli import (
     demo,
     doctor,
     eval,
+    events,
     generate,
     infer,
     models,
@@ -65,6 +66,8 @@ app = typer.Typer(
 )
 for verb in VERBS:
     app.command(verb.__name__.rpartition(".")[2])(verb.verb)
+# a group: its own verbs stand behind it
+app.add_typer(events.app, name="events")
 
 
 def _version(wanted: bool) -> None:
