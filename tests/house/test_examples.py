@@ -69,5 +69,10 @@ def test_the_commands_on_a_page_are_accepted(words: list[str]) -> None:
     with group.make_context("spikedrive", [], resilient_parsing=True) as context:
         verb = group.get_command(context, words[0])
         assert verb is not None, f"there is no verb {words[0]}"
+        # of a group the verb behind it
+        if hasattr(verb, "get_command"):
+            group, words = verb, words[1:]
+            verb = group.get_command(context, words[0])
+            assert verb is not None, f"there is no verb {words[0]} behind {group.name}"
         # parses the options, and stops before anything runs
         assert verb.make_context(words[0], words[1:], parent=context).params
