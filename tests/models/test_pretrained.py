@@ -153,3 +153,10 @@ def test_unknown_weights_name_the_known() -> None:
         sd.create_model(SMALL, pretrained=True)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match=rf"meta_spikeformer_55m has no weights .*{SMALL}\.fashion"):
         sd.create_model("meta_spikeformer_55m", pretrained="fashion")
+
+
+def test_dead_parameters_and_shipped_weights_exclude_each_other() -> None:
+    with pytest.raises(
+        ConfigError, match=r"as_released=True and pretrained='fashion' for qsd_transformer_nano"
+    ):
+        sd.create_model("qsd_transformer_nano", pretrained="fashion", as_released=True)

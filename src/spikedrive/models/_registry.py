@@ -106,6 +106,12 @@ def create_model(
     """
     entry = MODELS[name]
     known = _defaults(entry.model)
+    if as_released and pretrained is not None and "as_released" in known:
+        raise ConfigError(
+            f"create_model got as_released=True and pretrained={pretrained!r} for {name}; these weights have no "
+            "parameters that the released code leaves dead, and weights of that code come in by from_reference. Leave "
+            "one of both out."
+        )
     for key in config:
         if key not in known:
             raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from torch import Tensor, nn
@@ -83,6 +83,11 @@ def _check_numbers(
     class_names: Sequence[str] | None,
 ) -> None:
     channels = example.shape[-3] if example.dim() >= 3 and example.is_floating_point() else 0
+    if not isinstance(mean, Iterable) or not isinstance(std, Iterable):
+        raise ConfigError(
+            f"compile got mean={mean!r}, std={std!r}; it takes a list with a number for each of the {channels} "
+            f"channels. Write them as {[0.5] * channels}."
+        )
     finite = all(math.isfinite(v) for v in (*mean, *std)) and all(v > 0 for v in std)
     if len(mean) != channels or len(std) != channels or not finite:
         raise ConfigError(

@@ -8,6 +8,7 @@ parameter counts that are quoted of it: four stages of d/8, d/4, d/2 and d chann
 (3 x 3 over pixels, then 2 x 2) with its neuron, and a supplementary pair of 3 x 3 convolutions of four times the width
 whose spikes are added. This gives 29.11, 51.55 and 172.3 million parameters; quoted are 51.55 and, in the abstract,
 172. A kernel of 7 x 7 over pixels would fit as well. Masked pretraining is a matter of training, not of this file.
+No recipe: of its trainings the settings are known to us neither from code nor from the abstract.
 
 *Expected*: published top-1 on ImageNet-1k stands in the cards; nothing was trained here.
 
