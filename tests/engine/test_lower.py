@@ -166,10 +166,7 @@ class TestLowering:
             ({"std": (0.5, 0.0)}, "std above 0"),
             ({"mean": (math.nan, 0.0)}, "finite"),
             ({"weight_bits": 1}, "weight_bits=1; it takes 2 to 16. Use 8"),
-            (
-                {"mean": 0.3},
-                "mean=0.3, std=\\[.*\\]; it takes a list with a number for each of the 1 channels",
-            ),
+            ({"mean": 0.3}, r"mean=0\.3, .* a list with a number for each of the 2 channels"),
             ({"weight_bits": 32}, "weight_bits=32"),
             ({"class_names": "abc"}, r"class_names='abc'; it takes a list of names"),
         ],
