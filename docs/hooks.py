@@ -37,6 +37,12 @@ def _verbs() -> str:
             verb = group.get_command(context, name)
             with verb.make_context(name, [], parent=context, resilient_parsing=True) as inner:
                 sections.append(f"## {name}\n\n```text\n{verb.get_help(inner).strip()}\n```")
+                for part in verb.list_commands(inner) if hasattr(verb, "list_commands") else ():
+                    command = verb.get_command(inner, part)
+                    with command.make_context(part, [], parent=inner, resilient_parsing=True) as deep:
+                        sections.append(
+                            f"### {name} {part}\n\n```text\n{command.get_help(deep).strip()}\n```"
+                        )
     return "\n\n".join(sections)
 
 
